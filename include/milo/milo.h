@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * milo.h - compile, run, differentiate and train MIL programs.
+ *
+ * Ownership   create/load/parse/compile return one reference, given back with the function named
+ *             *_destroy or *_release, both of which accept NULL. Strings returned by queries belong
+ *             to the object asked and live as long as it does. Out parameters come last and are
+ *             NULL or 0 after a failure.
+ * Errors      every call that can fail returns a milo_status; after a failure milo_error(ctx) holds
+ *             one or more lines of text, `file:line:col: error: ...` where a place is known.
+ * Threads     a milo_ctx and everything made from it is used by one thread at a time; contexts are
+ *             independent of each other. Milo's own worker threads belong to the context.
+ * Text        UTF-8. Sizes are in elements unless the name says _bytes. Tensors are row-major,
+ *             little-endian. Losses are in nats.
+ * Growth      option structs begin with struct_bytes; set it with MILO_OPTIONS_INIT(type) and set
+ *             only what differs from the defaults.
+ */
+#ifndef MILO_MILO_H
+#define MILO_MILO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MILO_VERSION_MAJOR 0
+#define MILO_VERSION_MINOR 1
+#define MILO_VERSION_PATCH 0
+#define MILO_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define MILO_API __attribute__((visibility("default")))
+#define MILO_MUST_USE __attribute__((warn_unused_result))
+#else
+#define MILO_API
+#define MILO_MUST_USE
+#endif
+
+/* Initializer of an option struct: every field 0 means "the default", see each struct. */
+#define MILO_OPTIONS_INIT(type) {sizeof(type)}
+
+enum { MILO_MAX_RANK = 8 };
+
+/* What a call came to. Values are stable. */
+typedef enum milo_status {
+  MILO_OK = 0,
+  MILO_ERR_INVALID = 1,     /* the input (text, file, argument) is wrong */
+  MILO_ERR_UNSUPPORTED = 2, /* valid, but Milo or this device cannot do it */
+  MILO_ERR_NO_MEMORY = 3,   /* a tensor buffer could not be allocated */
+  MILO_ERR_IO = 4,          /* a file could not be opened, read or written */
+  MILO_ERR_NOT_FOUND = 5,   /* no such file, name or device */
+  MILO_ERR_INTERRUPTED = 6, /* stopped on request, state saved */
+  MILO_ERR_NUMERIC = 7      /* a result is not finite (training: NaN loss) */
+} milo_status;
+
+/* Element types. Values are Milo's own, not those of any file format. */
+typedef enum milo_dtype {
+  MILO_DTYPE_NONE = 0,
+  MILO_BOOL,
+  MILO_STRING,
+  MILO_FP16,
+  MILO_FP32,
+  MILO_FP64,
+  MILO_BF16,
+  MILO_INT4,
+  MILO_INT8,
+  MILO_INT16,
+  MILO_INT32,
+  MILO_INT64,
+  MILO_UINT1,
+  MILO_UINT2,
+  MILO_UINT3,
+  MILO_UINT4,
+  MILO_UINT6,
+  MILO_UINT8,
+  MILO_UINT16,
+  MILO_UINT32,
+  MILO_UINT64,
+  MILO_FP8E4M3FN,
+  MILO_FP8E5M2,
+  MILO_DTYPE_COUNT
+} milo_dtype;
+
+typedef struct milo_ctx milo_ctx;
+typedef struct milo_program milo_program;
+typedef struct milo_kernel milo_kernel;
+typedef struct milo_buffer milo_buffer;
+typedef struct milo_model milo_model;
+typedef struct milo_tokenizer milo_tokenizer;
+
+/* ---- context ------------------------------------------------------------------------------- */
+
+typedef struct milo_ctx_options {
+  size_t struct_bytes;
+  int threads;          /* worker threads in all; 0: as many as the process may use */
+  const char *cpu_mask; /* comma list of instruction sets to allow ("avx2,f16c"); NULL: all found */
+} milo_ctx_options;
+
+/* options may be NULL. */
+MILO_API MILO_MUST_USE milo_status milo_ctx_create(const milo_ctx_options *options,
+                                                   milo_ctx **out_ctx);
+MILO_API void milo_ctx_destroy(milo_ctx *ctx);
+
+/* Text of the last failure on this context, "" if there was none; valid until the next call. */
+MILO_API const char *milo_error(const milo_ctx *ctx);
+MILO_API const char *milo_status_name(milo_status status);
+MILO_API const char *milo_version(void);
+/* Instruction sets in use, comma separated ("avx2,fma,f16c"). */
+MILO_API const char *milo_ctx_cpu(const milo_ctx *ctx);
+MILO_API int milo_ctx_threads(const milo_ctx *ctx);
+
+/* Name as MIL spells it ("fp16"); NULL for an invalid value. Bits of one element; 0 for strings. */
+MILO_API const char *milo_dtype_name(milo_dtype dtype);
+MILO_API size_t milo_dtype_bits(milo_dtype dtype);
+/* MILO_DTYPE_NONE if there is no such type. */
+MILO_API milo_dtype milo_dtype_find(const char *name);
+
+/* ---- arrays and .npy files ------------------------------------------------------------------ */
+
+/* A dense host tensor. Owned data is freed by milo_array_deinit. */
+typedef struct milo_array {
+  milo_dtype dtype;
+  int rank;
+  int64_t shape[MILO_MAX_RANK];
+  void *data;
+  size_t bytes;
+} milo_array;
+
+MILO_API MILO_MUST_USE milo_status milo_array_create(milo_ctx *ctx, milo_dtype dtype, int rank,
+                                                     const int64_t *shape, milo_array *out_array);
+MILO_API void milo_array_deinit(milo_array *array);
+/* NumPy format, versions 1-3, C order. bf16 and fp8 have no NumPy type: MILO_ERR_UNSUPPORTED. */
+MILO_API MILO_MUST_USE milo_status milo_npy_load(milo_ctx *ctx, const char *path,
+                                                 milo_array *out_array);
+/* Atomic: a temporary file beside path, then rename. */
+MILO_API MILO_MUST_USE milo_status milo_npy_save(milo_ctx *ctx, const char *path,
+                                                 const milo_array *array);
+
+/* ---- programs ------------------------------------------------------------------------------- */
+
+/* A .mil text file; weight blobs named "@model_path/..." are looked for in the file's folder. */
+MILO_API MILO_MUST_USE milo_status milo_program_load(milo_ctx *ctx, const char *path,
+                                                     milo_program **out_program);
+/* text need not end in NUL and is not kept. name: shown in messages. model_path: what
+   "@model_path" stands for, or NULL if the text names no blob files. */
+MILO_API MILO_MUST_USE milo_status milo_program_parse(milo_ctx *ctx, const char *text,
+                                                      size_t text_bytes, const char *name,
+                                                      const char *model_path,
+                                                      milo_program **out_program);
+MILO_API void milo_program_destroy(milo_program *program);
+/* Types, shapes, arguments, names. All errors found stand in milo_error. */
+MILO_API MILO_MUST_USE milo_status milo_program_verify(milo_ctx *ctx, const milo_program *program);
+/* Canonical text; NUL-terminated, to be released with milo_free. */
+MILO_API MILO_MUST_USE milo_status milo_program_print(milo_ctx *ctx, const milo_program *program,
+                                                      char **out_text, size_t *out_bytes);
+/* Canonical text to path, atomically. Tensor constants above 1,024 bytes that the program
+   computed itself go to a blob file "<stem>.weights.bin" beside it. */
+MILO_API MILO_MUST_USE milo_status milo_program_save(milo_ctx *ctx, const milo_program *program,
+                                                     const char *path);
+MILO_API void milo_free(void *memory);
+
+/* Inspection. Indices run from 0; an index or name that is not there gives 0 or NULL. */
+MILO_API size_t milo_program_function_count(const milo_program *program);
+MILO_API const char *milo_program_function_name(const milo_program *program, size_t function);
+
+typedef struct milo_value_info {
+  const char *name;
+  milo_dtype dtype;
+  int rank;                      /* -1: unknown, or not a tensor */
+  int64_t shape[MILO_MAX_RANK];  /* -1: unknown */
+  const char *type;              /* as MIL spells it */
+} milo_value_info;
+
+typedef struct milo_op_count {
+  const char *name;
+  size_t count;
+  bool supported; /* ref runs it */
+} milo_op_count;
+
+typedef struct milo_weight_info {
+  const char *name;   /* value it defines */
+  const char *file;   /* blob file as the text names it, NULL if written in the text */
+  milo_dtype dtype;
+  uint64_t bytes;
+} milo_weight_info;
+
+/* function: NULL for the first. Copies up to max entries, returns how many there are. */
+MILO_API size_t milo_program_inputs(const milo_program *program, const char *function,
+                                    milo_value_info *out, size_t max);
+MILO_API size_t milo_program_outputs(const milo_program *program, const char *function,
+                                     milo_value_info *out, size_t max);
+MILO_API size_t milo_program_op_counts(const milo_program *program, const char *function,
+                                       milo_op_count *out, size_t max);
+MILO_API size_t milo_program_weights(const milo_program *program, const char *function,
+                                     milo_weight_info *out, size_t max);
+
+/* The table of operations Milo knows, in the order of their names. NULL past the end. */
+MILO_API const char *milo_op_name(size_t index);
+
+/* ---- differentiation ------------------------------------------------------------------------ */
+
+typedef struct milo_grad_options {
+  size_t struct_bytes;
+  const char *function;         /* NULL: the first */
+  const char *const *wrt;       /* inputs to differentiate; NULL: every floating-point input */
+  size_t wrt_count;
+  bool split;                   /* two functions: <name>_forward (with taps) and <name>_backward */
+  bool keep_composites;         /* leave rms_norm, attention, ... whole instead of public ops */
+} milo_grad_options;
+
+/*
+ * A program that computes outputs and gradients. Without split, one function takes the inputs and
+ * a seed "grad_<output>" for each floating-point output and returns the outputs, then
+ * "grad_<input>" for each of wrt: the vector-Jacobian product. A seed has its output's type.
+ */
+MILO_API MILO_MUST_USE milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
+                                                     const milo_grad_options *options,
+                                                     milo_program **out_program);
+
+/* ---- devices, kernels, buffers ---------------------------------------------------------------- */
+
+/* Names of the devices that can be opened here ("ref", "cpu"), in order. NULL past the end. */
+MILO_API const char *milo_device_name(size_t index);
+
+typedef struct milo_compile_options {
+  size_t struct_bytes;
+  const char *function;      /* NULL: the first */
+  const char *device;        /* NULL: "cpu" */
+  const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
+  size_t input_count;
+} milo_compile_options;
+
+/* The program is not needed after the call. */
+MILO_API MILO_MUST_USE milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
+                                                const milo_compile_options *options,
+                                                milo_kernel **out_kernel);
+MILO_API void milo_kernel_destroy(milo_kernel *kernel);
+MILO_API size_t milo_kernel_inputs(const milo_kernel *kernel, milo_value_info *out, size_t max);
+MILO_API size_t milo_kernel_outputs(const milo_kernel *kernel, milo_value_info *out, size_t max);
+/* Bytes that the kernel holds for intermediates. */
+MILO_API size_t milo_kernel_scratch_bytes(const milo_kernel *kernel);
+
+MILO_API MILO_MUST_USE milo_status milo_buffer_create(milo_ctx *ctx, size_t bytes,
+                                                      milo_buffer **out_buffer);
+MILO_API void milo_buffer_retain(milo_buffer *buffer);
+MILO_API void milo_buffer_release(milo_buffer *buffer);
+MILO_API void *milo_buffer_data(milo_buffer *buffer);
+MILO_API size_t milo_buffer_bytes(const milo_buffer *buffer);
+
+/* Binds a buffer (retained) to the input or output of that name. The buffer must be large enough.
+   An output that was never bound gets a buffer of its own. */
+MILO_API MILO_MUST_USE milo_status milo_kernel_bind(milo_kernel *kernel, const char *name,
+                                                    milo_buffer *buffer);
+/* The buffer bound to a name, borrowed; NULL if there is none. */
+MILO_API milo_buffer *milo_kernel_buffer(milo_kernel *kernel, const char *name);
+/* Every input must be bound. Returns when the outputs are complete. */
+MILO_API MILO_MUST_USE milo_status milo_kernel_run(milo_kernel *kernel);
+
+/* ---- tokenizers ------------------------------------------------------------------------------ */
+
+/* llama2.c's tokenizer.bin. vocab: number of tokens, 0: as many as the file holds. */
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_load(milo_ctx *ctx, const char *path,
+                                                       size_t vocab,
+                                                       milo_tokenizer **out_tokenizer);
+/* Byte-pair encoding learnt from text: 3 control tokens, 256 bytes, then characters and merges by
+   frequency, vocab tokens in all (>= 300). Deterministic. */
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_train(milo_ctx *ctx, const char *text,
+                                                        size_t text_bytes, size_t vocab,
+                                                        milo_tokenizer **out_tokenizer);
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_save(milo_ctx *ctx,
+                                                       const milo_tokenizer *tokenizer,
+                                                       const char *path);
+MILO_API void milo_tokenizer_destroy(milo_tokenizer *tokenizer);
+MILO_API size_t milo_tokenizer_vocab(const milo_tokenizer *tokenizer);
+/* bos: put the begin-of-sequence token (1) first. *out_ids: released with milo_free. */
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode(milo_ctx *ctx,
+                                                         const milo_tokenizer *tokenizer,
+                                                         const char *text, size_t text_bytes,
+                                                         bool bos, uint32_t **out_ids,
+                                                         size_t *out_count);
+/* Text of a sequence, without control tokens; the space put before the first word is taken off. */
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_decode(milo_ctx *ctx,
+                                                         const milo_tokenizer *tokenizer,
+                                                         const uint32_t *ids, size_t count,
+                                                         char **out_text, size_t *out_bytes);
+
+/* Token streams: flat little-endian uint16, or uint32 where vocab > 65,536. Every id is checked
+   against vocab. *out_ids: released with milo_free. */
+MILO_API MILO_MUST_USE milo_status milo_tokens_load(milo_ctx *ctx, const char *path, size_t vocab,
+                                                    uint32_t **out_ids, size_t *out_count);
+MILO_API MILO_MUST_USE milo_status milo_tokens_save(milo_ctx *ctx, const char *path, size_t vocab,
+                                                    const uint32_t *ids, size_t count);
+
+/* ---- models --------------------------------------------------------------------------------- */
+
+/* A Llama-style transformer. All counts > 0 unless said. */
+typedef struct milo_model_config {
+  size_t struct_bytes;
+  int64_t dim, hidden, layers, heads, kv_heads, head_dim, seq, vocab;
+  double rope_theta;    /* 0: 10000 */
+  double norm_epsilon;  /* 0: 1e-5 */
+  bool rope_half;       /* pairs (i, i + head_dim/2) instead of (2i, 2i+1) */
+  bool qk_norm;         /* RMSNorm of each head of q and k */
+  bool untied;          /* classifier has weights of its own */
+} milo_model_config;
+
+/* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M"), or a JSON
+   description file. */
+MILO_API MILO_MUST_USE milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
+                                                          milo_model_config *out_config);
+MILO_API const char *milo_model_name(size_t index); /* built-in names; NULL past the end */
+/* Random weights: normal(0, 0.02), projections back into the residual stream times 1/sqrt(2 L),
+   norms 1. The same seed gives the same bits everywhere. */
+MILO_API MILO_MUST_USE milo_status milo_model_create(milo_ctx *ctx,
+                                                     const milo_model_config *config,
+                                                     uint64_t seed, milo_model **out_model);
+/* llama2.c .bin (version 0, or version 1 with magic "ak42"), or a folder written by milo_train. */
+MILO_API MILO_MUST_USE milo_status milo_model_load(milo_ctx *ctx, const char *path,
+                                                   milo_model **out_model);
+/* llama2.c version 0 (version 1 with the magic if version1). */
+MILO_API MILO_MUST_USE milo_status milo_model_save(milo_ctx *ctx, const milo_model *model,
+                                                   const char *path, bool version1);
+MILO_API void milo_model_destroy(milo_model *model);
+MILO_API void milo_model_get_config(const milo_model *model, milo_model_config *out_config);
+MILO_API uint64_t milo_model_parameter_count(const milo_model *model);
+
+/* ---- generation and evaluation ----------------------------------------------------------------- */
+
+typedef struct milo_generate_options {
+  size_t struct_bytes;
+  const char *device;      /* NULL: "cpu" */
+  size_t steps;            /* tokens in all, prompt included, at most the model's seq; 0: seq */
+  double temperature;      /* 0: greedy */
+  double top_p;            /* 0 or 1: off */
+  uint64_t seed;
+  /* Called for every token after the first, the prompt's included; return false to stop.
+     May be NULL. */
+  bool (*on_token)(void *user, uint32_t id);
+  void *user;
+} milo_generate_options;
+
+typedef struct milo_generate_stats {
+  size_t prompt_tokens, generated_tokens;
+  double prefill_s, decode_s;
+} milo_generate_stats;
+
+/* Continues prompt (>= 1 token) until steps tokens stand there or BOS/EOS (1, 2) is drawn.
+   *out_ids (may be NULL): all tokens, prompt included, released with milo_free. */
+MILO_API MILO_MUST_USE milo_status milo_generate(milo_ctx *ctx, const milo_model *model,
+                                                 const uint32_t *prompt, size_t prompt_count,
+                                                 const milo_generate_options *options,
+                                                 uint32_t **out_ids, size_t *out_count,
+                                                 milo_generate_stats *out_stats);
+
+typedef struct milo_eval_result {
+  double loss;        /* mean cross-entropy, nats a token */
+  double perplexity;
+  uint64_t tokens;    /* predictions scored */
+  double seconds;
+} milo_eval_result;
+
+typedef struct milo_eval_options {
+  size_t struct_bytes;
+  const char *device; /* NULL: "cpu" */
+  size_t seq;         /* chunk length; 0: the model's */
+  size_t max_tokens;  /* 0: all */
+  bool (*on_progress)(void *user, uint64_t done, uint64_t total); /* false stops; may be NULL */
+  /* Called with each chunk's cross-entropies, in order; may be NULL. */
+  void (*on_losses)(void *user, const float *losses, size_t count);
+  void *user;
+} milo_eval_options;
+
+/* ids are cut into chunks of seq inputs, each followed by its target; the last may be shorter. */
+MILO_API MILO_MUST_USE milo_status milo_eval(milo_ctx *ctx, const milo_model *model,
+                                             const uint32_t *ids, size_t count,
+                                             const milo_eval_options *options,
+                                             milo_eval_result *out_result);
+
+/* ---- training ------------------------------------------------------------------------------- */
+
+/* What one report holds; fields that a report has no value for are NaN. */
+typedef struct milo_train_report {
+  uint64_t step, steps;      /* steps done, steps wanted */
+  double loss;               /* mean over the step's tokens, nats */
+  double grad_norm;          /* global L2 norm before clipping */
+  double learning_rate;
+  double val_loss;           /* set when this step was evaluated */
+  double tokens_per_second;  /* of this run so far */
+  double step_s;             /* seconds of this step, evaluation not counted */
+  double eta_s;
+  uint64_t tokens;           /* seen since the first step, resumed runs included */
+} milo_train_report;
+
+typedef struct milo_train_options {
+  size_t struct_bytes;
+  const char *device;       /* NULL: "cpu" */
+  const char *out_dir;      /* checkpoint and model files; NULL: nothing is written */
+  bool resume;              /* continue from out_dir's checkpoint */
+  uint64_t steps;           /* default 1000 */
+  uint64_t stop_after;      /* stop (and save) after this step; 0: never */
+  size_t batch;             /* default 8 */
+  size_t seq;               /* default: the model's */
+  size_t accumulate;        /* micro-batches a step, default 1 */
+  double lr;                /* peak, default 1e-3 */
+  double min_lr_ratio;      /* end of the cosine over its peak, default 0.1; negative: 0 */
+  uint64_t warmup;          /* steps, default min(100, steps / 10) */
+  double beta1, beta2;      /* default 0.9, 0.95 */
+  double epsilon;           /* default 1e-8 */
+  double weight_decay;      /* on matrices only, default 0.1; negative: 0 */
+  double clip;              /* global norm, default 1; negative: off */
+  uint64_t seed;            /* data order, default 0 */
+  double val_fraction;      /* last part of the tokens held back, default 0.05; negative: none */
+  uint64_t eval_every;      /* default 250 */
+  size_t eval_batches;      /* default 20 */
+  uint64_t save_every;      /* default: with every evaluation */
+  /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
+  bool (*on_step)(void *user, const milo_train_report *report);
+  void *user;
+} milo_train_options;
+
+typedef struct milo_train_result {
+  milo_train_report last;
+  double best_val_loss;
+  uint64_t peak_memory_bytes; /* of the process */
+} milo_train_result;
+
+/*
+ * Trains model in place on ids. With out_dir: metrics.jsonl (a line a step), checkpoint.milo
+ * (written atomically, holds parameters, moments and position), model.bin (llama2.c), and
+ * model.json. The result of a run does not depend on threads or on being stopped and resumed.
+ */
+MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model,
+                                              const uint32_t *ids, size_t count,
+                                              const milo_train_options *options,
+                                              milo_train_result *out_result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

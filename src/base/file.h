@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Files: read whole, map, and write atomically (temporary file beside the target, fsync, rename,
+// fsync of the folder), so that a crash or a full disk leaves the old file.
+#ifndef MILO_BASE_FILE_H
+#define MILO_BASE_FILE_H
+
+#include "base/status.h"
+
+// Whole file in malloc'ed memory with a NUL after the end. Refuses folders and files larger than
+// max_bytes (0: no limit). Works on pipes too.
+MILO_MUST_USE milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag,
+                                         void **out_data, size_t *out_bytes);
+
+// Read-only mapping; a file of 0 bytes maps to data NULL.
+typedef struct milo_mapping {
+  const void *data;
+  size_t bytes;
+} milo_mapping;
+MILO_MUST_USE milo_status milo_file_map(const char *path, milo_diag *diag, milo_mapping *out);
+void milo_file_unmap(milo_mapping *mapping);
+
+// An atomic write in parts. After a failed write or without commit, close removes the temporary
+// file and the target is as before.
+typedef struct milo_writer milo_writer;
+MILO_MUST_USE milo_status milo_writer_open(const char *path, milo_diag *diag, milo_writer **out);
+MILO_MUST_USE milo_status milo_writer_write(milo_writer *writer, const void *data, size_t bytes,
+                                            milo_diag *diag);
+// Flushes, syncs, renames. The writer must still be closed.
+MILO_MUST_USE milo_status milo_writer_commit(milo_writer *writer, milo_diag *diag);
+void milo_writer_close(milo_writer *writer);  // NULL allowed
+// 64-bit checksum of all bytes written so far (see milo_checksum).
+uint64_t milo_writer_checksum(const milo_writer *writer);
+uint64_t milo_writer_offset(const milo_writer *writer);
+
+// open, write, commit, close.
+MILO_MUST_USE milo_status milo_file_write(const char *path, const void *data, size_t bytes,
+                                          milo_diag *diag);
+// Creates a folder and its parents; fine if it exists.
+MILO_MUST_USE milo_status milo_file_make_dir(const char *path, milo_diag *diag);
+bool milo_file_exists(const char *path);
+bool milo_file_is_dir(const char *path);
+
+// FNV-1a over 64-bit little-endian words (the last one padded with zeros) started from state;
+// bytes must be a multiple of 8 except in the last call. Start with MILO_CHECKSUM_INIT.
+#define MILO_CHECKSUM_INIT UINT64_C(0xcbf29ce484222325)
+uint64_t milo_checksum(uint64_t state, const void *data, size_t bytes);
+
+#endif
