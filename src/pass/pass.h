@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Passes: functions from a function to a better one. The order of a pipeline is the order of its
+// rows in passes.def; the driver verifies after each pass in debug builds.
+#ifndef MILO_PASS_PASS_H
+#define MILO_PASS_PASS_H
+
+#include "ir/ir.h"
+
+// Evaluates one operation whose arguments are all constant; results are allocated in arena. Given
+// by whoever runs the passes (the reference device), so that folding has no arithmetic of its own.
+typedef milo_status milo_eval_fn(const milo_op *op, milo_arena *arena, milo_literal *out_results,
+                                 milo_diag *diag);
+
+typedef struct milo_pass_options {
+  milo_eval_fn *eval;  // NULL: nothing is folded
+  // Composites to leave whole; NULL: none, all are expanded.
+  bool (*keep)(const void *user, const milo_op *op);
+  const void *user;
+} milo_pass_options;
+
+typedef milo_status milo_pass_fn(milo_func *func, const milo_pass_options *options,
+                                 milo_diag *diag);
+#define PASS(id, what) milo_pass_fn milo_pass_##id;
+#include "pass/passes.def"
+#undef PASS
+
+// All rows of passes.def in order, then the verifier.
+MILO_MUST_USE milo_status milo_pass_run_all(milo_func *func, const milo_pass_options *options,
+                                            milo_diag *diag);
+
+// Appends the backward computation to func: one new parameter "grad_<output>" for each
+// floating-point output, one new output "grad_<input>" for each of wrt (parameters of func), in
+// that order; existing outputs stay. A parameter the outputs do not depend on gets zeros.
+MILO_MUST_USE milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_count,
+                                        milo_diag *diag);
+
+// Cuts a differentiated function in two, both added to its program:
+//   forward   original parameters -> original outputs, then taps
+//   backward  the parameters, forward outputs and taps it needs, and the seeds -> the gradients
+// Taps are the forward values that backward reads and cannot recompute cheaply. A value is named the same in both
+// functions: backward's parameters are found among forward's parameters and outputs by name.
+// seeds, grads: how many of func's last parameters and last outputs those are.
+MILO_MUST_USE milo_status milo_split_grad(milo_func *func, size_t seeds, size_t grads,
+                                          const char *forward_name, const char *backward_name,
+                                          milo_diag *diag, milo_func **out_forward,
+                                          milo_func **out_backward);
+
+#endif
