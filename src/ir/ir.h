@@ -146,7 +146,7 @@ struct milo_func {
   size_t param_attrs_capacity;
   milo_attrs attrs;
   uint32_t value_count;        // after milo_func_number
-  uint32_t fresh;              // for milo_func_fresh_name
+  struct milo_names *names;    // made by milo_func_fresh_name
 };
 
 struct milo_program {
@@ -183,7 +183,7 @@ const char *milo_func_fresh_name(milo_func *func, const char *stem);
 // Numbers all values (parameters, results, in-place constants; nested blocks too), in program order.
 void milo_func_number(milo_func *func);
 // A copy in program (which may be the function's own). Literal data is shared, and the origin kept
-// alive by program.
+// alive by program. Renumbers func's values.
 milo_func *milo_func_clone(milo_program *program, const milo_func *func, const char *name);
 
 // Creates an operation before `before` (NULL: at the end of block). name need not be in the table.

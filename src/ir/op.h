@@ -87,7 +87,11 @@ const milo_op_info *milo_op_info_get(milo_opcode code);  // a row with name NULL
 milo_opcode milo_opcode_find(const char *name);          // MILO_OP_unknown if there is none
 const milo_param *milo_op_param(milo_opcode code, const char *name);
 
-// Infers one operation's result types. Unknown operations: MILO_ERR_UNSUPPORTED without a message.
+// Checks the arguments of a known operation against its row: required ones there, no unknown ones,
+// element types in the domains, type variables agreeing, constants constant. Reports all it finds.
+MILO_MUST_USE milo_status milo_op_check(const milo_op *op, milo_diag *diag);
+
+// Checks, then infers one operation's result types. Unknown operations: MILO_ERR_UNSUPPORTED without a message.
 MILO_MUST_USE milo_status milo_op_infer(const milo_op *op, milo_types *out, milo_diag *diag);
 
 // Checks a program: parameters against the rows, definitions before uses, unique names, declared
