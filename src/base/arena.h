@@ -33,11 +33,11 @@ char *milo_arena_printf(milo_arena *arena, const char *format, ...)
   ((type *)milo_arena_alloc_array((arena), (count), sizeof(type)))
 
 // Appends to an array {items, count, capacity} that lives in an arena; the old copy is left behind.
-#define MILO_PUSH(arena, items, count, capacity, item)                                       \
-  do {                                                                                       \
-    if ((count) == (capacity))                                                               \
-      (items) = milo_arena_grow((arena), (items), (count), &(capacity), sizeof *(items));    \
-    (items)[(count)++] = (item);                                                             \
+#define MILO_PUSH(arena, items, count, capacity, item)                                    \
+  do {                                                                                    \
+    if ((count) == (capacity))                                                            \
+      (items) = milo_arena_grow((arena), (items), (count), &(capacity), sizeof *(items)); \
+    (items)[(count)++] = (item);                                                          \
   } while (0)
 void *milo_arena_grow(milo_arena *arena, const void *items, size_t count, size_t *capacity,
                       size_t item_bytes);

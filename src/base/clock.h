@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-double milo_clock_s(void);               // monotonic seconds
-uint64_t milo_peak_memory_bytes(void);   // largest resident size so far
+double milo_clock_s(void);              // monotonic seconds
+uint64_t milo_peak_memory_bytes(void);  // largest resident size so far
 
 #endif

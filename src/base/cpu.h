@@ -20,7 +20,8 @@ typedef enum milo_cpu_caps {
 
 unsigned milo_cpu_detect(void);
 // Comma list ("avx2,fma") to bits; "" and "none" are 0.
-MILO_MUST_USE milo_status milo_cpu_parse_mask(const char *list, milo_diag *diag, unsigned *out_caps);
+MILO_MUST_USE milo_status milo_cpu_parse_mask(const char *list, milo_diag *diag,
+                                              unsigned *out_caps);
 // Writes the comma list of caps into text (at most bytes, NUL-terminated).
 void milo_cpu_format(unsigned caps, char *text, size_t bytes);
 // Processors that this process may run on (affinity, cgroup quota), at least 1.

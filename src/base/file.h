@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Files: read whole, map, and write atomically (temporary file beside the target, fsync, rename,
-// fsync of the folder), so that a crash or a full disk leaves the old file.
+// fsync of the folder), so that a crash or a full disk leaves the old file. A target that exists
+// and is no regular file (/dev/stdout, a pipe) is written directly; a symbolic link is followed.
+//
+// MILO_ERR_NOT_FOUND: no such file or folder. MILO_ERR_INVALID: not a file of the kind asked for,
+// or larger than allowed. MILO_ERR_IO: the system's reason stands in the message.
 #ifndef MILO_BASE_FILE_H
 #define MILO_BASE_FILE_H
 

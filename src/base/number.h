@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Number formats and checked sizes.
 //
-// Conversions to a narrower float round to nearest even, overflow to infinity, keep NaN a NaN.
+// Conversions to a narrower float round to nearest even, overflow to infinity, keep NaN a NaN
+// (fp8e4m3fn has no infinity: overflow and infinity become NaN).
 #ifndef MILO_BASE_NUMBER_H
 #define MILO_BASE_NUMBER_H
 
@@ -24,8 +25,11 @@ milo_bf16 milo_f64_to_bf16(double d);
 // milo_number_load_int for those. Strings have no number: they assert.
 double milo_number_load(milo_dtype dtype, const void *data, size_t i);
 void milo_number_store(milo_dtype dtype, void *data, size_t i, double value);
-int64_t milo_number_load_int(milo_dtype dtype, const void *data, size_t i);  // floats truncate
-void milo_number_store_int(milo_dtype dtype, void *data, size_t i, int64_t value);  // saturates
+// Floats truncate and saturate, NaN becomes 0. uint64 above INT64_MAX come back as their bits, that
+// is negative: cast to uint64_t.
+int64_t milo_number_load_int(milo_dtype dtype, const void *data, size_t i);
+// Saturates, except that uint64 takes the bits of value as they are.
+void milo_number_store_int(milo_dtype dtype, void *data, size_t i, int64_t value);
 
 bool milo_dtype_is_float(milo_dtype dtype);
 bool milo_dtype_is_int(milo_dtype dtype);     // signed or unsigned, bool not counted

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A pool of worker threads that sleep when idle. Work is a number of independent tasks; which
-// thread runs which task is not determined, so a task must write outputs of its own only and a
-// result never depends on the number of threads.
+// A pool of worker threads that yield, then sleep when idle. Work is a number of independent tasks;
+// which thread runs which task is not determined, so a task must write outputs of its own only and
+// a result never depends on the number of threads.
 #ifndef MILO_BASE_POOL_H
 #define MILO_BASE_POOL_H
 

@@ -38,6 +38,7 @@ void milo_diag_clear(milo_diag *diag);
 const char *milo_diag_text(const milo_diag *diag);
 
 // Reports an error: `name:line:col: error: message`, the source line and a caret; diag may be NULL.
+// A long line is clipped around the place.
 // Returns status. A message may hold a hint after a newline: it is printed as "hint: ...".
 milo_status milo_fail(milo_diag *diag, milo_loc loc, milo_status status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -47,10 +48,13 @@ milo_status milo_vfail(milo_diag *diag, milo_loc loc, milo_status status, const 
 // 1-based line and column (in bytes) of a place.
 void milo_loc_resolve(milo_loc loc, size_t *out_line, size_t *out_column);
 
-#define MILO_TRY(expression)                  \
-  do {                                        \
-    const milo_status try_ = (expression);    \
-    if (try_ != MILO_OK) return try_;         \
+// For allocations too small to have an error path: a message on standard error, then abort.
+_Noreturn void milo_out_of_memory(size_t bytes);
+
+#define MILO_TRY(expression)               \
+  do {                                     \
+    const milo_status try_ = (expression); \
+    if (try_ != MILO_OK) return try_;      \
   } while (0)
 
 #endif

@@ -1,0 +1,23 @@
+# cmake --install: header, both libraries, command, pkg-config and CMake packages, man page.
+include(CMakePackageConfigHelpers)
+
+install(DIRECTORY include/milo DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS milo_shared milo_static EXPORT milo)
+if(TARGET milo)
+  install(TARGETS milo)
+endif()
+if(EXISTS ${PROJECT_SOURCE_DIR}/docs/milo.1)
+  install(FILES docs/milo.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
+
+set(milo_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/milo)
+install(EXPORT milo FILE miloTargets.cmake NAMESPACE milo:: DESTINATION ${milo_package_dir})
+configure_package_config_file(cmake/miloConfig.cmake.in ${PROJECT_BINARY_DIR}/miloConfig.cmake
+                              INSTALL_DESTINATION ${milo_package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/miloConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/miloConfig.cmake ${PROJECT_BINARY_DIR}/miloConfigVersion.cmake
+        DESTINATION ${milo_package_dir})
+
+configure_file(cmake/milo.pc.in milo.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/milo.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/number.h"
+
+// Largest single read or write: some systems refuse more than 2 GiB - 1.
+enum { CHUNK = 1 << 30 };
+
+static milo_status fail_errno(milo_diag *diag, const char *what, const char *path) {
+  const int error = errno;
+  const bool missing = error == ENOENT || error == ENOTDIR;
+  return milo_fail(diag, MILO_NO_LOC, missing ? MILO_ERR_NOT_FOUND : MILO_ERR_IO,
+                   "cannot %s '%s': %s", what, path, strerror(error));
+}
+
+bool milo_file_exists(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0;
+}
+
+bool milo_file_is_dir(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+// ---- reading ------------------------------------------------------------------------------------
+
+static milo_status open_for_reading(const char *path, milo_diag *diag, int *out_fd,
+                                    struct stat *out_info) {
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail_errno(diag, "open", path);
+  milo_status status = MILO_OK;
+  if (fstat(fd, out_info) != 0)
+    status = fail_errno(diag, "read", path);
+  else if (S_ISDIR(out_info->st_mode))
+    status =
+        milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "cannot read '%s': it is a folder", path);
+  if (status != MILO_OK) {
+    close(fd);
+    return status;
+  }
+  *out_fd = fd;
+  return MILO_OK;
+}
+
+static milo_status fail_too_large(const char *path, size_t max_bytes, milo_diag *diag) {
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "'%s' is larger than the %zu bytes allowed",
+                   path, max_bytes);
+}
+
+milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag, void **out_data,
+                           size_t *out_bytes) {
+  *out_data = NULL;
+  *out_bytes = 0;
+  int fd;
+  struct stat info;
+  MILO_TRY(open_for_reading(path, diag, &fd, &info));
+  milo_status status = MILO_OK;
+  char *data = NULL;
+  size_t bytes = 0;
+  // A regular file says how long it is; pipes and files of /proc do not, and any may grow
+  // meanwhile.
+  size_t capacity = S_ISREG(info.st_mode) && info.st_size > 0 ? (size_t)info.st_size + 1 : 65536;
+  if (max_bytes && S_ISREG(info.st_mode) && info.st_size > 0 && (size_t)info.st_size > max_bytes) {
+    status = fail_too_large(path, max_bytes, diag);
+    goto done;
+  }
+  for (;;) {
+    if (!data || bytes + 1 >= capacity) {
+      if (data && !milo_size_mul(capacity, 2, &capacity)) capacity = SIZE_MAX;
+      char *grown = realloc(data, capacity);
+      if (!grown) {
+        status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY,
+                           "out of memory reading '%s' (%zu bytes)", path, capacity);
+        goto done;
+      }
+      data = grown;
+    }
+    size_t room = capacity - bytes - 1;
+    if (room > CHUNK) room = CHUNK;
+    if (room == 0) room = 1, capacity = bytes + 2;
+    const ssize_t got = read(fd, data + bytes, room);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      status = fail_errno(diag, "read", path);
+      goto done;
+    }
+    if (got == 0) break;
+    bytes += (size_t)got;
+    if (max_bytes && bytes > max_bytes) {
+      status = fail_too_large(path, max_bytes, diag);
+      goto done;
+    }
+  }
+  data[bytes] = '\0';
+  *out_data = data;
+  *out_bytes = bytes;
+  data = NULL;
+done:
+  free(data);
+  close(fd);
+  return status;
+}
+
+milo_status milo_file_map(const char *path, milo_diag *diag, milo_mapping *out) {
+  *out = (milo_mapping){0};
+  int fd;
+  struct stat info;
+  MILO_TRY(open_for_reading(path, diag, &fd, &info));
+  milo_status status = MILO_OK;
+  if (!S_ISREG(info.st_mode)) {
+    status =
+        milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "cannot map '%s': not a regular file", path);
+  } else if (info.st_size > 0) {
+    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED)
+      status = fail_errno(diag, "map", path);
+    else
+      *out = (milo_mapping){data, (size_t)info.st_size};
+  }
+  close(fd);
+  return status;
+}
+
+void milo_file_unmap(milo_mapping *mapping) {
+  union {
+    const void *readable;
+    void *memory;
+  } data = {mapping->data};
+  if (mapping->data) munmap(data.memory, mapping->bytes);
+  *mapping = (milo_mapping){0};
+}
+
+// ---- writing ------------------------------------------------------------------------------------
+
+struct milo_writer {
+  int fd;  // -1 once committed
+  bool failed;
+  char *path;       // target, links resolved
+  char *temporary;  // NULL: the target is written directly
+  uint64_t offset;
+  uint64_t checksum;      // of whole words
+  unsigned char tail[8];  // bytes past the last whole word
+  size_t tail_bytes;
+};
+
+// A new file beside path, with path's permissions if it exists. errno on failure.
+static int open_temporary(const char *path, const struct stat *existing, char **out_name) {
+  const size_t bytes = strlen(path) + 40;
+  char *name = malloc(bytes);
+  if (!name) {
+    errno = ENOMEM;
+    return -1;
+  }
+  int fd = -1;
+  for (int attempt = 0; attempt < 1000; attempt++) {
+    snprintf(name, bytes, "%s.%ld.%d.tmp", path, (long)getpid(), attempt);
+    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0 || errno != EEXIST) break;
+  }
+  if (fd < 0) {
+    const int error = errno;
+    free(name);
+    errno = error;
+    return -1;
+  }
+  // Best effort: the file's content is right even where its mode cannot be kept.
+  if (existing && fchmod(fd, existing->st_mode & 07777) != 0) errno = 0;
+  *out_name = name;
+  return fd;
+}
+
+milo_status milo_writer_open(const char *path, milo_diag *diag, milo_writer **out) {
+  *out = NULL;
+  milo_writer *writer = calloc(1, sizeof *writer);
+  struct stat info;
+  const bool exists = stat(path, &info) == 0;
+  if (!writer || !(writer->path = exists ? realpath(path, NULL) : strdup(path))) {
+    const milo_status status = fail_errno(diag, "write", path);
+    free(writer);
+    return status;
+  }
+  writer->checksum = MILO_CHECKSUM_INIT;
+  if (exists && S_ISDIR(info.st_mode)) {
+    errno = EISDIR;
+    writer->fd = -1;
+  } else if (exists && !S_ISREG(info.st_mode)) {
+    writer->fd = open(path, O_WRONLY | O_CLOEXEC);
+  } else if (exists && access(path, W_OK) != 0) {
+    writer->fd = -1;  // a read-only file is meant to stay, though its folder would let us
+  } else {
+    writer->fd = open_temporary(writer->path, exists ? &info : NULL, &writer->temporary);
+  }
+  if (writer->fd < 0) {
+    const milo_status status = fail_errno(diag, "write", path);
+    milo_writer_close(writer);
+    return status;
+  }
+  *out = writer;
+  return MILO_OK;
+}
+
+static void add_to_checksum(milo_writer *writer, const unsigned char *data, size_t bytes) {
+  if (writer->tail_bytes > 0) {
+    size_t fill = sizeof writer->tail - writer->tail_bytes;
+    if (fill > bytes) fill = bytes;
+    memcpy(writer->tail + writer->tail_bytes, data, fill);
+    writer->tail_bytes += fill;
+    data += fill;
+    bytes -= fill;
+    if (writer->tail_bytes < sizeof writer->tail) return;
+    writer->checksum = milo_checksum(writer->checksum, writer->tail, sizeof writer->tail);
+    writer->tail_bytes = 0;
+  }
+  const size_t whole = bytes - bytes % sizeof writer->tail;
+  writer->checksum = milo_checksum(writer->checksum, data, whole);
+  writer->tail_bytes = bytes - whole;
+  if (writer->tail_bytes) memcpy(writer->tail, data + whole, writer->tail_bytes);
+}
+
+milo_status milo_writer_write(milo_writer *writer, const void *data, size_t bytes,
+                              milo_diag *diag) {
+  if (writer->failed || writer->fd < 0)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_IO, "cannot write '%s': an earlier write failed",
+                     writer->path);
+  const unsigned char *rest = data;
+  size_t left = bytes;
+  while (left > 0) {
+    const ssize_t put = write(writer->fd, rest, left < CHUNK ? left : CHUNK);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) {
+      if (put == 0) errno = ENOSPC;
+      writer->failed = true;
+      return fail_errno(diag, "write", writer->path);
+    }
+    rest += put;
+    left -= (size_t)put;
+  }
+  if (bytes) add_to_checksum(writer, data, bytes);
+  writer->offset += bytes;
+  return MILO_OK;
+}
+
+// Makes the rename itself last. Not every file system can sync a folder: that is no failure.
+static void sync_folder_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+  if (!folder) return;
+  const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  free(folder);
+  if (fd < 0) return;
+  (void)fsync(fd);
+  close(fd);
+}
+
+milo_status milo_writer_commit(milo_writer *writer, milo_diag *diag) {
+  if (writer->failed || writer->fd < 0)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_IO, "cannot write '%s': an earlier write failed",
+                     writer->path);
+  writer->failed = true;
+  if (writer->temporary && fsync(writer->fd) != 0) return fail_errno(diag, "write", writer->path);
+  const int fd = writer->fd;
+  writer->fd = -1;
+  if (close(fd) != 0) return fail_errno(diag, "write", writer->path);
+  if (writer->temporary) {
+    if (rename(writer->temporary, writer->path) != 0)
+      return fail_errno(diag, "write", writer->path);
+    free(writer->temporary);
+    writer->temporary = NULL;
+    sync_folder_of(writer->path);
+  }
+  writer->failed = false;
+  return MILO_OK;
+}
+
+void milo_writer_close(milo_writer *writer) {
+  if (!writer) return;
+  if (writer->fd >= 0) close(writer->fd);
+  if (writer->temporary) unlink(writer->temporary);
+  free(writer->temporary);
+  free(writer->path);
+  free(writer);
+}
+
+uint64_t milo_writer_checksum(const milo_writer *writer) {
+  return milo_checksum(writer->checksum, writer->tail, writer->tail_bytes);
+}
+
+uint64_t milo_writer_offset(const milo_writer *writer) { return writer->offset; }
+
+milo_status milo_file_write(const char *path, const void *data, size_t bytes, milo_diag *diag) {
+  milo_writer *writer;
+  MILO_TRY(milo_writer_open(path, diag, &writer));
+  milo_status status = milo_writer_write(writer, data, bytes, diag);
+  if (status == MILO_OK) status = milo_writer_commit(writer, diag);
+  milo_writer_close(writer);
+  return status;
+}
+
+milo_status milo_file_make_dir(const char *path, milo_diag *diag) {
+  char *partial = strdup(path);
+  if (!partial)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "out of memory creating '%s'", path);
+  milo_status status = MILO_OK;
+  for (char *end = partial; *end && status == MILO_OK;) {
+    end += strspn(end, "/");
+    end += strcspn(end, "/");
+    const char kept = *end;
+    *end = '\0';
+    if (mkdir(partial, 0777) != 0 && !milo_file_is_dir(partial))
+      status = fail_errno(diag, "create the folder", partial);
+    *end = kept;
+  }
+  free(partial);
+  return status;
+}
+
+uint64_t milo_checksum(uint64_t state, const void *data, size_t bytes) {
+  const uint64_t prime = UINT64_C(0x100000001b3);
+  const unsigned char *p = data;
+  for (; bytes >= 8; bytes -= 8, p += 8) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    state = (state ^ word) * prime;
+  }
+  if (bytes > 0) {
+    uint64_t word = 0;
+    memcpy(&word, p, bytes);
+    state = (state ^ word) * prime;
+  }
+  return state;
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+#include <dirent.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "tap.h"
+
+static char folder[256];
+
+static const char *in_folder(const char *name) {
+  static char path[512];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  return path;
+}
+
+static size_t count_entries(void) {
+  DIR *dir = opendir(folder);
+  size_t count = 0;
+  while (dir && readdir(dir)) count++;
+  if (dir) closedir(dir);
+  return count - 2;  // without . and ..
+}
+
+static bool holds(const char *path, const char *wanted) {
+  void *data;
+  size_t bytes;
+  if (milo_file_read(path, 0, NULL, &data, &bytes) != MILO_OK) return false;
+  const bool same = bytes == strlen(wanted) && memcmp(data, wanted, bytes + 1) == 0;
+  free(data);
+  return same;
+}
+
+static void test_write_and_read(void) {
+  const char *path = in_folder("a.txt");
+  CHECK(milo_file_write(path, "hello", 5, NULL) == MILO_OK);
+  CHECK(holds(path, "hello"));
+  CHECK(milo_file_exists(path) && !milo_file_is_dir(path) && milo_file_is_dir(folder));
+  CHECK(chmod(path, 0640) == 0);
+  CHECK(milo_file_write(path, NULL, 0, NULL) == MILO_OK);
+  CHECK(holds(path, ""));
+  struct stat info;
+  CHECK(stat(path, &info) == 0 && (info.st_mode & 0777) == 0640);
+  void *data;
+  size_t bytes;
+  CHECK(milo_file_write(path, "hello", 5, NULL) == MILO_OK);
+  milo_diag diag = {0};
+  CHECK(milo_file_read(path, 4, &diag, &data, &bytes) == MILO_ERR_INVALID && !data && !bytes);
+  CHECK(strstr(milo_diag_text(&diag), "larger than the 4 bytes allowed") != NULL);
+  CHECK(milo_file_read(path, 5, &diag, &data, &bytes) == MILO_OK && bytes == 5);
+  free(data);
+  milo_diag_clear(&diag);
+  CHECK(milo_file_read(in_folder("none"), 0, &diag, &data, &bytes) == MILO_ERR_NOT_FOUND);
+  CHECK(strstr(milo_diag_text(&diag), "cannot open '") != NULL);
+  CHECK(milo_file_read(folder, 0, &diag, &data, &bytes) == MILO_ERR_INVALID);
+  milo_diag_deinit(&diag);
+  CHECK(count_entries() == 1);
+}
+
+static void test_reads_pipes(void) {
+  FILE *zeros = popen("head -c 200000 /dev/zero", "r");
+  if (!CHECK(zeros != NULL)) return;
+  char name[64];
+  snprintf(name, sizeof name, "/dev/fd/%d", fileno(zeros));
+  void *data;
+  size_t bytes;
+  CHECK(milo_file_read(name, 0, NULL, &data, &bytes) == MILO_OK && bytes == 200000);
+  free(data);
+  pclose(zeros);
+  CHECK(milo_file_read("/dev/null", 0, NULL, &data, &bytes) == MILO_OK && bytes == 0);
+  free(data);
+  CHECK(milo_file_read("/dev/zero", 100000, NULL, &data, &bytes) == MILO_ERR_INVALID && !data);
+}
+
+static void test_map(void) {
+  const char *path = in_folder("a.txt");
+  CHECK(milo_file_write(path, "mapped", 6, NULL) == MILO_OK);
+  milo_mapping mapping;
+  CHECK(milo_file_map(path, NULL, &mapping) == MILO_OK);
+  CHECK(mapping.bytes == 6 && memcmp(mapping.data, "mapped", 6) == 0);
+  milo_file_unmap(&mapping);
+  CHECK(!mapping.data && !mapping.bytes);
+  CHECK(milo_file_write(path, "", 0, NULL) == MILO_OK);
+  CHECK(milo_file_map(path, NULL, &mapping) == MILO_OK && !mapping.data && mapping.bytes == 0);
+  CHECK(milo_file_map(in_folder("none"), NULL, &mapping) == MILO_ERR_NOT_FOUND);
+  CHECK(milo_file_map("/dev/null", NULL, &mapping) == MILO_ERR_INVALID);
+}
+
+static void test_without_commit_nothing_changes(void) {
+  const char *path = in_folder("a.txt");
+  CHECK(milo_file_write(path, "old", 3, NULL) == MILO_OK);
+  milo_writer *writer;
+  if (!CHECK(milo_writer_open(path, NULL, &writer) == MILO_OK)) return;
+  CHECK(milo_writer_write(writer, "new", 3, NULL) == MILO_OK);
+  CHECK(holds(path, "old"));
+  CHECK(count_entries() == 2);
+  milo_writer_close(writer);
+  CHECK(holds(path, "old"));
+  CHECK(count_entries() == 1);
+  milo_writer_close(NULL);
+}
+
+// A disk that is full after 64 KiB: the file-size limit gives the same error path.
+static void test_failed_write_leaves_the_old_file(void) {
+  const char *path = in_folder("a.txt");
+  CHECK(milo_file_write(path, "old", 3, NULL) == MILO_OK);
+  struct rlimit before;
+  CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const struct rlimit low = {65536, before.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  CHECK(setrlimit(RLIMIT_FSIZE, &low) == 0);
+  char *big = calloc(1, 200000);
+  milo_diag diag = {0};
+  const milo_status status = milo_file_write(path, big, 200000, &diag);
+  milo_writer *writer = NULL;
+  milo_status later = MILO_OK, commit = MILO_OK;
+  if (milo_writer_open(path, NULL, &writer) == MILO_OK) {
+    CHECK(milo_writer_write(writer, big, 200000, NULL) == MILO_ERR_IO);
+    later = milo_writer_write(writer, big, 1, NULL);
+    commit = milo_writer_commit(writer, NULL);
+  }
+  milo_writer_close(writer);
+  CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  free(big);
+  CHECK(status == MILO_ERR_IO && later == MILO_ERR_IO && commit == MILO_ERR_IO);
+  CHECK(strstr(milo_diag_text(&diag), "cannot write '") != NULL);
+  milo_diag_deinit(&diag);
+  CHECK(holds(path, "old"));
+  CHECK(count_entries() == 1);
+}
+
+static void test_devices_are_written_directly(void) {
+  if (!milo_file_exists("/dev/full")) SKIP("no /dev/full here");
+  milo_diag diag = {0};
+  CHECK(milo_file_write("/dev/full", "x", 1, &diag) == MILO_ERR_IO);
+  CHECK_STR(milo_diag_text(&diag), "error: cannot write '/dev/full': No space left on device");
+  milo_diag_deinit(&diag);
+  CHECK(milo_file_write("/dev/null", "x", 1, NULL) == MILO_OK);
+  struct stat info;
+  CHECK(stat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode));
+}
+
+static void test_links_are_followed(void) {
+  char link[512];
+  snprintf(link, sizeof link, "%s", in_folder("link"));
+  CHECK(symlink("a.txt", link) == 0);
+  CHECK(milo_file_write(link, "through", 7, NULL) == MILO_OK);
+  struct stat info;
+  CHECK(lstat(link, &info) == 0 && S_ISLNK(info.st_mode));
+  CHECK(holds(in_folder("a.txt"), "through"));
+  CHECK(unlink(link) == 0);
+}
+
+static void test_unwritable_targets(void) {
+  milo_diag diag = {0};
+  CHECK(milo_file_write(folder, "x", 1, &diag) == MILO_ERR_IO);
+  CHECK(strstr(milo_diag_text(&diag), "s a directory") != NULL);
+  milo_diag_clear(&diag);
+  CHECK(milo_file_write(in_folder("no/such/folder"), "x", 1, &diag) == MILO_ERR_NOT_FOUND);
+  CHECK(diag.errors == 1);
+  CHECK(milo_file_write(in_folder("a.txt/b"), "x", 1, &diag) == MILO_ERR_NOT_FOUND);
+  milo_diag_deinit(&diag);
+}
+
+static void test_make_dir(void) {
+  milo_diag diag = {0};
+  CHECK(milo_file_make_dir(in_folder("x//y/z/"), &diag) == MILO_OK);
+  CHECK(milo_file_is_dir(in_folder("x/y/z")));
+  CHECK(milo_file_make_dir(in_folder("x/y"), &diag) == MILO_OK);
+  CHECK(milo_file_make_dir(in_folder("a.txt"), &diag) == MILO_ERR_IO);
+  CHECK(milo_file_make_dir(in_folder("a.txt/b"), &diag) != MILO_OK);
+  milo_diag_deinit(&diag);
+  CHECK(rmdir(in_folder("x/y/z")) == 0 && rmdir(in_folder("x/y")) == 0 &&
+        rmdir(in_folder("x")) == 0);
+}
+
+static void test_checksum(void) {
+  unsigned char data[1000];
+  for (size_t i = 0; i < sizeof data; i++) data[i] = (unsigned char)(i * 7 + i / 256);
+  const uint64_t whole = milo_checksum(MILO_CHECKSUM_INIT, data, sizeof data);
+  CHECK(milo_checksum(milo_checksum(MILO_CHECKSUM_INIT, data, 504), data + 504, 496) == whole);
+  CHECK(milo_checksum(MILO_CHECKSUM_INIT, data, 0) == MILO_CHECKSUM_INIT);
+  const unsigned char one[] = {5};
+  CHECK(milo_checksum(MILO_CHECKSUM_INIT, one, 1) ==
+        (MILO_CHECKSUM_INIT ^ 5) * UINT64_C(0x100000001b3));
+  data[500] ^= 1;
+  CHECK(milo_checksum(MILO_CHECKSUM_INIT, data, sizeof data) != whole);
+  data[500] ^= 1;
+
+  // The writer's is that of all bytes, however they were cut.
+  milo_writer *writer;
+  if (!CHECK(milo_writer_open(in_folder("c"), NULL, &writer) == MILO_OK)) return;
+  for (size_t at = 0, step = 0; at < sizeof data; at += step) {
+    step = (step + 3) % 29;
+    if (step > sizeof data - at) step = sizeof data - at;
+    CHECK(milo_writer_write(writer, data + at, step, NULL) == MILO_OK);
+    if (at + step < sizeof data)
+      CHECK(milo_writer_checksum(writer) == milo_checksum(MILO_CHECKSUM_INIT, data, at + step));
+  }
+  CHECK(milo_writer_checksum(writer) == whole);
+  CHECK(milo_writer_offset(writer) == sizeof data);
+  CHECK(milo_writer_commit(writer, NULL) == MILO_OK);
+  milo_writer_close(writer);
+  CHECK(unlink(in_folder("c")) == 0);
+}
+
+int main(void) {
+  snprintf(folder, sizeof folder, "%s/milo-test-XXXXXX",
+           getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+  if (!mkdtemp(folder)) {
+    perror(folder);
+    return 1;
+  }
+  RUN(test_write_and_read);
+  RUN(test_reads_pipes);
+  RUN(test_map);
+  RUN(test_without_commit_nothing_changes);
+  RUN(test_failed_write_leaves_the_old_file);
+  RUN(test_devices_are_written_directly);
+  RUN(test_links_are_followed);
+  RUN(test_unwritable_targets);
+  RUN(test_make_dir);
+  RUN(test_checksum);
+  unlink(in_folder("a.txt"));
+  CHECK(rmdir(folder) == 0);
+  return tap_done();
+}
