@@ -62,7 +62,7 @@ milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag, 
                            size_t *out_bytes) {
   *out_data = NULL;
   *out_bytes = 0;
-  int fd;
+  int fd = -1;
   struct stat info;
   MILO_TRY(open_for_reading(path, diag, &fd, &info));
   milo_status status = MILO_OK;
@@ -114,7 +114,7 @@ done:
 
 milo_status milo_file_map(const char *path, milo_diag *diag, milo_mapping *out) {
   *out = (milo_mapping){0};
-  int fd;
+  int fd = -1;
   struct stat info;
   MILO_TRY(open_for_reading(path, diag, &fd, &info));
   milo_status status = MILO_OK;
