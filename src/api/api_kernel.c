@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// Kernels and buffers: an executable with the buffers bound to its inputs and outputs.
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/ctx.h"
+#include "api/program.h"
+
+struct milo_kernel {
+  milo_ctx *ctx;
+  milo_executable *executable;
+  milo_arena arena;       // type spellings
+  milo_value_info *info;  // inputs, then outputs
+  milo_buffer **buffers;  // likewise; NULL: not bound
+  size_t input_count, output_count;
+};
+
+static const milo_value *kernel_value(const milo_kernel *kernel, size_t i) {
+  return i < kernel->input_count
+             ? milo_executable_input(kernel->executable, i)
+             : milo_executable_output(kernel->executable, i - kernel->input_count);
+}
+
+// The function's own types, with those replaced that the caller gave.
+static milo_status input_types(const milo_func *func, const milo_compile_options *options,
+                               milo_diag *diag, milo_type *types) {
+  const milo_block *body = func->body;
+  for (size_t i = 0; i < body->param_count; i++) types[i] = body->params[i]->type;
+  for (size_t k = 0; k < options->input_count; k++) {
+    const milo_value_info *given = &options->inputs[k];
+    const milo_value *param = milo_func_find_param(func, given->name);
+    if (param == NULL)
+      return milo_fail(diag, func->loc, MILO_ERR_INVALID, "function %s has no input %s", func->name,
+                       given->name);
+    if (given->rank < 0 || given->rank > MILO_MAX_RANK)
+      return milo_fail(diag, func->loc, MILO_ERR_INVALID, "input %s: rank %d is not in 0..%d",
+                       given->name, given->rank, MILO_MAX_RANK);
+    const milo_type type = milo_type_tensor(param->type.dtype, given->rank, given->shape);
+    if (!milo_type_compatible(&type, &param->type)) {
+      milo_arena arena = {0};
+      const milo_status status = milo_fail(
+          diag, func->loc, MILO_ERR_INVALID, "input %s is declared %s, but %s was given",
+          given->name, milo_type_format(&arena, &param->type, true),
+          milo_type_format(&arena, &type, true));
+      milo_arena_deinit(&arena);
+      return status;
+    }
+    types[param->index] = type;
+  }
+  return MILO_OK;
+}
+
+// The tables that speak of inputs and outputs.
+static milo_status describe(milo_kernel *kernel) {
+  kernel->input_count = milo_executable_input_count(kernel->executable);
+  kernel->output_count = milo_executable_output_count(kernel->executable);
+  const size_t count = kernel->input_count + kernel->output_count;
+  kernel->buffers = MILO_NEW_ARRAY(&kernel->arena, milo_buffer *, count);
+  kernel->info = MILO_NEW_ARRAY(&kernel->arena, milo_value_info, count);
+  for (size_t i = 0; i < count; i++)
+    kernel->info[i] = milo_value_info_make(&kernel->arena, kernel_value(kernel, i));
+  return MILO_OK;
+}
+
+milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
+                         const milo_compile_options *given, milo_kernel **out_kernel) {
+  *out_kernel = NULL;
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_compile_options options = MILO_OPTIONS_INIT(milo_compile_options);
+  MILO_COPY_OPTIONS(options, given);
+  const milo_func *func;
+  MILO_TRY(milo_program_need_func(program, options.function, diag, &func));
+  milo_device *device;
+  MILO_TRY(milo_ctx_device(ctx, options.device, &device));
+  milo_kernel *kernel = calloc(1, sizeof *kernel);
+  if (kernel == NULL) return MILO_ERR_NO_MEMORY;
+  kernel->ctx = ctx;
+  milo_type *types = MILO_NEW_ARRAY(&kernel->arena, milo_type, func->body->param_count);
+  milo_status status = input_types(func, &options, diag, types);
+  if (status == MILO_OK)
+    status = milo_device_compile(device, func, types, NULL, diag, &kernel->executable);
+  if (status == MILO_OK) status = describe(kernel);
+  if (status != MILO_OK) {
+    milo_kernel_destroy(kernel);
+    return status;
+  }
+  *out_kernel = kernel;
+  return MILO_OK;
+}
+
+void milo_kernel_destroy(milo_kernel *kernel) {
+  if (kernel == NULL) return;
+  for (size_t i = 0; i < kernel->input_count + kernel->output_count; i++)
+    milo_buffer_release(kernel->buffers[i]);
+  milo_executable_destroy(kernel->executable);
+  milo_arena_deinit(&kernel->arena);
+  free(kernel);
+}
+
+static size_t copy_info(const milo_value_info *info, size_t count, milo_value_info *out,
+                        size_t max) {
+  for (size_t i = 0; i < count && i < max; i++) out[i] = info[i];
+  return count;
+}
+
+size_t milo_kernel_inputs(const milo_kernel *kernel, milo_value_info *out, size_t max) {
+  return copy_info(kernel->info, kernel->input_count, out, max);
+}
+
+size_t milo_kernel_outputs(const milo_kernel *kernel, milo_value_info *out, size_t max) {
+  return copy_info(kernel->info + kernel->input_count, kernel->output_count, out, max);
+}
+
+size_t milo_kernel_scratch_bytes(const milo_kernel *kernel) {
+  return milo_executable_scratch_bytes(kernel->executable);
+}
+
+milo_status milo_buffer_create(milo_ctx *ctx, size_t bytes, milo_buffer **out_buffer) {
+  return milo_buffer_alloc(bytes, milo_ctx_begin(ctx), out_buffer);
+}
+
+void *milo_buffer_data(milo_buffer *buffer) { return buffer->data; }
+size_t milo_buffer_bytes(const milo_buffer *buffer) { return buffer->bytes; }
+
+// Index of a name among inputs, then outputs; the count of both if it is not there.
+static size_t find(const milo_kernel *kernel, const char *name) {
+  const size_t count = kernel->input_count + kernel->output_count;
+  size_t i = 0;
+  while (i < count && strcmp(kernel->info[i].name, name) != 0) i++;
+  return i;
+}
+
+milo_status milo_kernel_bind(milo_kernel *kernel, const char *name, milo_buffer *buffer) {
+  milo_diag *diag = milo_ctx_begin(kernel->ctx);
+  const size_t i = find(kernel, name);
+  if (i == kernel->input_count + kernel->output_count)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND, "the kernel has no input or output %s",
+                     name);
+  const size_t need = milo_type_bytes(&kernel_value(kernel, i)->type);
+  if (buffer->bytes < need)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "%s needs %zu bytes, the buffer has %zu",
+                     name, need, buffer->bytes);
+  milo_buffer_retain(buffer);
+  milo_buffer_release(kernel->buffers[i]);
+  kernel->buffers[i] = buffer;
+  return MILO_OK;
+}
+
+milo_buffer *milo_kernel_buffer(milo_kernel *kernel, const char *name) {
+  const size_t i = find(kernel, name);
+  return i < kernel->input_count + kernel->output_count ? kernel->buffers[i] : NULL;
+}
+
+milo_status milo_kernel_run(milo_kernel *kernel) {
+  milo_diag *diag = milo_ctx_begin(kernel->ctx);
+  for (size_t i = 0; i < kernel->input_count + kernel->output_count; i++) {
+    if (kernel->buffers[i] != NULL) continue;
+    const milo_value *value = kernel_value(kernel, i);
+    if (i < kernel->input_count)
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "input %s is not bound", value->name);
+    MILO_TRY(milo_buffer_alloc(milo_type_bytes(&value->type), diag, &kernel->buffers[i]));
+  }
+  return milo_executable_run(kernel->executable, kernel->buffers,
+                             kernel->buffers + kernel->input_count, diag);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Helpers behind the public functions on programs.
+#include "api/program.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+milo_status milo_program_need_func(const milo_program *program, const char *name, milo_diag *diag,
+                                   const milo_func **out_func) {
+  *out_func = milo_program_find_func(program, name);
+  if (*out_func != NULL) return MILO_OK;
+  milo_text names = {0};
+  for (size_t i = 0; i < program->func_count; i++)
+    milo_text_printf(&names, "%s%s", i > 0 ? ", " : "it has: ", program->funcs[i]->name);
+  const milo_status status =
+      name == NULL || names.data == NULL
+          ? milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND, "the program has no functions")
+          : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND, "the program has no function %s\n%s",
+                      name, names.data);
+  milo_text_deinit(&names);
+  return status;
+}
+
+milo_value_info milo_value_info_make(milo_arena *arena, const milo_value *value) {
+  milo_value_info info = {.name = value->name, .rank = -1};
+  info.type = milo_type_format(arena, &value->type, true);
+  if (value->type.kind == MILO_TYPE_TENSOR) {
+    info.dtype = value->type.dtype;
+    info.rank = value->type.rank;
+    memcpy(info.shape, value->type.dims, sizeof info.shape);
+  }
+  return info;
+}

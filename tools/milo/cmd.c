@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+// Options, messages, JSON and signals for all commands.
+#include "cmd.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// ---- messages ----
+
+int fail_text(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  fputs("milo: ", stderr);
+  vfprintf(stderr, format, args);
+  fputc('\n', stderr);
+  va_end(args);
+  return EXIT_FAILED;
+}
+
+int fail_with(milo_ctx *ctx, milo_status status) {
+  const char *text = ctx == NULL ? "" : milo_error(ctx);
+  if (text[0] == '\0') return fail_text("%s", milo_status_name(status));
+  const size_t length = strlen(text);
+  fprintf(stderr, "milo: %s%s", text, text[length - 1] == '\n' ? "" : "\n");
+  return EXIT_FAILED;
+}
+
+int usage_error(const command *cmd, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  fprintf(stderr, "milo %s: ", cmd->name);
+  vfprintf(stderr, format, args);
+  va_end(args);
+  fprintf(stderr, "\nhint: milo %s --help shows its options\n", cmd->name);
+  return EXIT_USAGE;
+}
+
+int finish_stdout(void) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return EXIT_OK;
+  return fail_text("standard output could not be written: %s", strerror(errno));
+}
+
+// ---- options ----
+
+static void print_option(const option *o) {
+  char head[64];
+  snprintf(head, sizeof head, "%s%s%s%s%s", o->letter != NULL ? o->letter : "",
+           o->letter != NULL ? ", " : "", o->name, o->value != NULL ? " " : "",
+           o->value != NULL ? o->value : "");
+  printf("  %-26s %s\n", head, o->help);
+}
+
+static void print_help(const command *cmd, const option *options, const option *shared) {
+  printf("usage: milo %s\n\n%s\n\noptions:\n", cmd->usage, cmd->summary);
+  for (const option *o = options; o->name != NULL; o++) print_option(o);
+  for (const option *o = shared; o->name != NULL; o++) print_option(o);
+  if (cmd->examples != NULL) printf("\nexamples:\n%s", cmd->examples);
+}
+
+static bool named(const char *name, const char *text, size_t length) {
+  return name != NULL && strlen(name) == length && strncmp(name, text, length) == 0;
+}
+
+static const option *find_option(const option *options, const char *text, size_t length) {
+  for (const option *o = options; o->name != NULL; o++)
+    if (named(o->name, text, length) || named(o->letter, text, length)) return o;
+  return NULL;
+}
+
+// Stores one option's value; false after a message.
+static bool store(const command *cmd, const option *o, const char *value, int *out_exit) {
+  char *end;
+  switch (o->kind) {
+    case OPTION_FLAG:
+      *(bool *)o->target = true;
+      return true;
+    case OPTION_STRING:
+      *(const char **)o->target = value;
+      return true;
+    case OPTION_LIST: {
+      string_list *list = o->target;
+      const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+      if (items == NULL) {
+        *out_exit = fail_text("out of memory");
+        return false;
+      }
+      list->items = items;
+      list->items[list->count++] = value;
+      return true;
+    }
+    case OPTION_COUNT:
+      errno = 0;
+      *(uint64_t *)o->target = strtoull(value, &end, 10);
+      if (errno == 0 && *end == '\0' && value[0] >= '0' && value[0] <= '9') return true;
+      *out_exit = usage_error(cmd, "%s takes a whole number, not '%s'", o->name, value);
+      return false;
+    case OPTION_NUMBER:
+      *(double *)o->target = strtod(value, &end);
+      if (end != value && *end == '\0' && isfinite(*(double *)o->target)) return true;
+      *out_exit = usage_error(cmd, "%s takes a number, not '%s'", o->name, value);
+      return false;
+  }
+  return false;
+}
+
+bool options_parse(const command *cmd, const option *options, common *common, int argc, char **argv,
+                   int *out_args, int *out_exit) {
+  const option shared[] = {
+      {"--json", NULL, OPTION_FLAG, &common->json, NULL, "machine-readable output"},
+      {"--threads", NULL, OPTION_COUNT, &common->threads, "N", "threads to use (default: all)"},
+      {"--cpu-mask", NULL, OPTION_STRING, &common->cpu_mask, "LIST",
+       "instruction sets to allow, e.g. avx2,fma"},
+      {"--help", "-h", OPTION_FLAG, &common->help, NULL, "this text"},
+      {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
+  int args = 0;
+  bool only_args = false;
+  for (int i = 1; i < argc; i++) {
+    char *text = argv[i];
+    if (only_args || text[0] != '-' || text[1] == '\0') {
+      argv[args++] = text;
+      continue;
+    }
+    if (strcmp(text, "--") == 0) {
+      only_args = true;
+      continue;
+    }
+    const char *equals = text[1] == '-' ? strchr(text, '=') : NULL;
+    const size_t length = equals != NULL ? (size_t)(equals - text) : strlen(text);
+    const option *o = find_option(options, text, length);
+    if (o == NULL) o = find_option(shared, text, length);
+    if (o == NULL) {
+      *out_exit = usage_error(cmd, "there is no option '%.*s'", (int)length, text);
+      return false;
+    }
+    if (o->kind == OPTION_FLAG && equals != NULL) {
+      *out_exit = usage_error(cmd, "%s takes no value", o->name);
+      return false;
+    }
+    const char *value = equals != NULL ? equals + 1 : NULL;
+    if (o->kind != OPTION_FLAG && value == NULL) {
+      if (i + 1 == argc) {
+        *out_exit = usage_error(cmd, "%s needs a value", o->name);
+        return false;
+      }
+      value = argv[++i];
+    }
+    if (!store(cmd, o, value, out_exit)) return false;
+  }
+  if (common->help) {
+    print_help(cmd, options, shared);
+    *out_exit = finish_stdout();
+    return false;
+  }
+  if ((size_t)args < cmd->min_args || (size_t)args > cmd->max_args) {
+    *out_exit = usage_error(cmd, "%s: milo %s",
+                            (size_t)args < cmd->min_args ? "an argument is missing"
+                                                         : "there are too many arguments",
+                            cmd->usage);
+    return false;
+  }
+  *out_args = args;
+  return true;
+}
+
+void options_deinit(const option *options) {
+  for (const option *o = options; o->name != NULL; o++)
+    if (o->kind == OPTION_LIST) free(((string_list *)o->target)->items);
+}
+
+milo_ctx *open_ctx(const common *common) {
+  if (common->threads > 1024) {
+    fail_text("--threads is at most 1024");
+    return NULL;
+  }
+  milo_ctx_options options = MILO_OPTIONS_INIT(milo_ctx_options);
+  options.threads = (int)common->threads;
+  options.cpu_mask = common->cpu_mask;
+  milo_ctx *ctx;
+  const milo_status status = milo_ctx_create(&options, &ctx);
+  if (status == MILO_ERR_INVALID && common->cpu_mask != NULL)
+    fail_text("--cpu-mask: '%s' names an instruction set that Milo does not know",
+              common->cpu_mask);
+  else if (status != MILO_OK)
+    fail_text("a context could not be made: %s", milo_status_name(status));
+  return ctx;
+}
+
+// ---- JSON ----
+
+void json_string(void *file, const char *text) {
+  FILE *f = file;
+  fputc('"', f);
+  for (; *text != '\0'; text++) {
+    const unsigned char c = (unsigned char)*text;
+    if (c == '"' || c == '\\')
+      fprintf(f, "\\%c", c);
+    else if (c < 0x20)
+      fprintf(f, "\\u%04x", c);
+    else
+      fputc(c, f);
+  }
+  fputc('"', f);
+}
+
+void json_number(void *file, double number) {
+  if (isfinite(number))
+    fprintf(file, "%.9g", number);
+  else
+    fputs("null", file);
+}
+
+// ---- signals ----
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int signal_number) {
+  if (stopping) _exit(128 + signal_number);
+  stopping = 1;
+}
+
+void stop_on_signal(void) {
+  struct sigaction action = {.sa_handler = on_signal};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+}
+
+bool stop_requested(void) { return stopping != 0; }

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// The command's framework: subcommands are rows of commands.def, options are rows of a table that
+// parsing and --help are made from. This folder includes <milo/milo.h> and nothing else of ours.
+#ifndef MILO_TOOL_CMD_H
+#define MILO_TOOL_CMD_H
+
+#include <milo/milo.h>
+
+// Exit codes: 0 done, 1 failed (a message stands on standard error), 2 wrong usage.
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef enum option_kind {
+  OPTION_FLAG,    // bool *
+  OPTION_STRING,  // const char **
+  OPTION_LIST,    // string_list *: may be given several times
+  OPTION_COUNT,   // uint64_t *: a whole number >= 0
+  OPTION_NUMBER,  // double *
+} option_kind;
+
+typedef struct string_list {
+  const char **items;  // freed by options_deinit of the command's options
+  size_t count;
+} string_list;
+
+typedef struct option {
+  const char *name;    // "--steps"
+  const char *letter;  // "-o", or NULL
+  option_kind kind;
+  void *target;        // keeps its value if the option is not given: the default
+  const char *value;   // what --help calls the value: "FILE", "N"; NULL for flags
+  const char *help;
+} option;
+
+typedef struct command {
+  const char *name;           // "run"
+  const char *usage;          // "run FILE.mil [options]"
+  const char *summary;        // one line
+  const char *examples;       // lines, indented by two spaces
+  size_t min_args, max_args;  // positional arguments
+} command;
+
+// The options every command has.
+typedef struct common {
+  uint64_t threads;
+  const char *cpu_mask;
+  bool json, help;
+} common;
+
+// Parses argv[1..] by options (ends with name NULL) and the common ones. Positional arguments are
+// moved to the front of argv and counted in *out_args. Returns false if the command is over (help
+// printed or usage wrong): *out_exit is then the exit code.
+bool options_parse(const command *cmd, const option *options, common *common, int argc, char **argv,
+                   int *out_args, int *out_exit);
+void options_deinit(const option *options);  // frees lists
+
+// A context for the common options; NULL after printing why not.
+milo_ctx *open_ctx(const common *common);
+// Prints what milo_error holds (or the status's name) as `milo: ...` and returns EXIT_FAILED.
+int fail_with(milo_ctx *ctx, milo_status status);
+// Prints `milo: message` and returns EXIT_FAILED.
+int fail_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// Prints `milo CMD: message` and a pointer to --help; returns EXIT_USAGE.
+int usage_error(const command *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Flushes standard output; EXIT_FAILED with a message if anything could not be written.
+int finish_stdout(void);
+
+// JSON to a FILE *: a string with quotes and escapes, a number (null if not finite).
+void json_string(void *file, const char *text);
+void json_number(void *file, double number);
+
+// Asks for a clean stop on Ctrl-C (SIGINT, SIGTERM); a second signal ends at once.
+void stop_on_signal(void);
+bool stop_requested(void);
+
+#define CMD(id, summary) int cmd_##id(int argc, char **argv);
+#include "commands.def"
+#undef CMD
+
+#endif
