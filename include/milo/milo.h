@@ -40,7 +40,11 @@ extern "C" {
 #endif
 
 /* Initializer of an option struct: every field 0 means "the default", see each struct. */
+#ifdef __cplusplus
 #define MILO_OPTIONS_INIT(type) {sizeof(type)}
+#else
+#define MILO_OPTIONS_INIT(type) {.struct_bytes = sizeof(type)}
+#endif
 
 enum { MILO_MAX_RANK = 8 };
 
@@ -197,7 +201,7 @@ MILO_API size_t milo_program_op_counts(const milo_program *program, const char *
 MILO_API size_t milo_program_weights(const milo_program *program, const char *function,
                                      milo_weight_info *out, size_t max);
 
-/* The table of operations Milo knows, in the order of their names. NULL past the end. */
+/* The operations Milo knows, in the order of their table. NULL past the end. */
 MILO_API const char *milo_op_name(size_t index);
 
 /* ---- differentiation ------------------------------------------------------------------------ */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "ir/op.h"
 
 milo_status milo_program_need_func(const milo_program *program, const char *name, milo_diag *diag,
                                    const milo_func **out_func) {
@@ -31,4 +32,8 @@ milo_value_info milo_value_info_make(milo_arena *arena, const milo_value *value)
     memcpy(info.shape, value->type.dims, sizeof info.shape);
   }
   return info;
+}
+
+const char *milo_op_name(size_t index) {
+  return index + 1 < MILO_OP_COUNT ? milo_op_info_get((milo_opcode)(index + 1))->name : NULL;
 }

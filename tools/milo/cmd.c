@@ -109,7 +109,7 @@ static bool store(const command *cmd, const option *o, const char *value, int *o
   return false;
 }
 
-bool options_parse(const command *cmd, const option *options, common *common, int argc, char **argv,
+bool options_parse(const command *cmd, const option *options, common_options *common, int argc, char **argv,
                    int *out_args, int *out_exit) {
   const option shared[] = {
       {"--json", NULL, OPTION_FLAG, &common->json, NULL, "machine-readable output"},
@@ -173,7 +173,7 @@ void options_deinit(const option *options) {
     if (o->kind == OPTION_LIST) free(((string_list *)o->target)->items);
 }
 
-milo_ctx *open_ctx(const common *common) {
+milo_ctx *open_ctx(const common_options *common) {
   if (common->threads > 1024) {
     fail_text("--threads is at most 1024");
     return NULL;

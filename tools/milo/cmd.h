@@ -40,21 +40,21 @@ typedef struct command {
 } command;
 
 // The options every command has.
-typedef struct common {
+typedef struct common_options {
   uint64_t threads;
   const char *cpu_mask;
   bool json, help;
-} common;
+} common_options;
 
 // Parses argv[1..] by options (ends with name NULL) and the common ones. Positional arguments are
 // moved to the front of argv and counted in *out_args. Returns false if the command is over (help
 // printed or usage wrong): *out_exit is then the exit code.
-bool options_parse(const command *cmd, const option *options, common *common, int argc, char **argv,
+bool options_parse(const command *cmd, const option *options, common_options *common, int argc, char **argv,
                    int *out_args, int *out_exit);
 void options_deinit(const option *options);  // frees lists
 
 // A context for the common options; NULL after printing why not.
-milo_ctx *open_ctx(const common *common);
+milo_ctx *open_ctx(const common_options *common);
 // Prints what milo_error holds (or the status's name) as `milo: ...` and returns EXIT_FAILED.
 int fail_with(milo_ctx *ctx, milo_status status);
 // Prints `milo: message` and returns EXIT_FAILED.

@@ -8,7 +8,7 @@ int cmd_ops(int argc, char **argv) {
   static const command cmd = {"ops", "ops [--json]", "List the operations Milo knows.",
                               "  milo ops | wc -l\n", 0, 0};
   static const option none[] = {{NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
-  common common = {0};
+  common_options common = {0};
   int args, code;
   if (!options_parse(&cmd, none, &common, argc, argv, &args, &code)) return code;
   if (common.json) fputc('[', stdout);
