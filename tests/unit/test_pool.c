@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// ctest: LABELS threads
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>

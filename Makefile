@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+# For users: `make run` and `make test` work on a fresh machine. Developers use CMake's presets
+# (CMakePresets.json) directly.
+.POSIX:
+.PHONY: all run test install clean setup
+
+all: build/release/CMakeCache.txt
+	@tools/build
+
+run: all
+	@build/release/milo demo
+
+test: all
+	@tools/build test
+
+# PREFIX=/usr/local by default.
+install: all
+	@tools/build install "$(PREFIX)"
+
+setup build/release/CMakeCache.txt:
+	@tools/setup
+
+clean:
+	rm -rf build/release
