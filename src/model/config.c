@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+#include "model/config.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/number.h"
+
+// No dimension is larger than this, so that products of two fit in 64 bits; a description file is
+// a few hundred bytes.
+enum { MAX_DIM = 1 << 26, MAX_LAYERS = 4096, MAX_FILE_BYTES = 1 << 20 };
+
+typedef enum field_kind { FIELD_COUNT, FIELD_NUMBER, FIELD_FLAG } field_kind;
+
+typedef struct field {
+  const char *name;
+  field_kind kind;
+  size_t offset;
+  bool required;
+} field;
+
+#define FIELD(name, kind, required) \
+  { #name, kind, offsetof(milo_model_config, name), required }
+static const field fields[] = {
+    FIELD(dim, FIELD_COUNT, true),          FIELD(hidden, FIELD_COUNT, true),
+    FIELD(layers, FIELD_COUNT, true),       FIELD(heads, FIELD_COUNT, true),
+    FIELD(kv_heads, FIELD_COUNT, false),    FIELD(head_dim, FIELD_COUNT, false),
+    FIELD(seq, FIELD_COUNT, true),          FIELD(vocab, FIELD_COUNT, true),
+    FIELD(rope_theta, FIELD_NUMBER, false), FIELD(norm_epsilon, FIELD_NUMBER, false),
+    FIELD(rope_half, FIELD_FLAG, false),    FIELD(qk_norm, FIELD_FLAG, false),
+    FIELD(untied, FIELD_FLAG, false),
+};
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+typedef struct builtin {
+  const char *name;
+  int64_t dim, hidden, layers, heads, kv_heads, head_dim, seq, vocab;
+} builtin;
+
+static const builtin builtins[] = {
+    {"stories260K", 64, 172, 5, 8, 4, 8, 512, 512},
+    {"stories15M", 288, 768, 6, 6, 6, 48, 256, 32000},
+    {"stories42M", 512, 1376, 8, 8, 8, 64, 1024, 32000},
+    {"stories110M", 768, 2048, 12, 12, 12, 64, 256, 32000},
+};
+enum { BUILTINS = sizeof builtins / sizeof *builtins };
+
+const char *milo_model_config_name(size_t index) {
+  return index < BUILTINS ? builtins[index].name : NULL;
+}
+
+static void *field_at(milo_model_config *config, const field *f) {
+  return (char *)config + f->offset;
+}
+
+static int64_t field_count(const milo_model_config *config, const field *f) {
+  int64_t value;
+  memcpy(&value, (const char *)config + f->offset, sizeof value);
+  return value;
+}
+
+static double field_number(const milo_model_config *config, const field *f) {
+  double value;
+  memcpy(&value, (const char *)config + f->offset, sizeof value);
+  return value;
+}
+
+static bool field_flag(const milo_model_config *config, const field *f) {
+  bool value;
+  memcpy(&value, (const char *)config + f->offset, sizeof value);
+  return value;
+}
+
+#define FAIL(...) milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, __VA_ARGS__)
+
+milo_status milo_model_config_complete(const milo_model_config *config, milo_diag *diag,
+                                       milo_model_config *out_config) {
+  milo_model_config c = {0};
+  if (config->struct_bytes == 0) return FAIL("model config: struct_bytes is 0");
+  memcpy(&c, config, config->struct_bytes < sizeof c ? config->struct_bytes : sizeof c);
+  c.struct_bytes = sizeof c;
+  memset(out_config, 0, sizeof *out_config);
+
+  if (c.kv_heads == 0) c.kv_heads = c.heads;
+  if (c.head_dim == 0 && c.heads > 0) c.head_dim = c.dim / c.heads;
+  if (c.rope_theta == 0) c.rope_theta = 10000;
+  if (c.norm_epsilon == 0) c.norm_epsilon = 1e-5;
+  for (size_t i = 0; i < FIELDS; i++) {
+    if (fields[i].kind != FIELD_COUNT) continue;
+    const int64_t value = field_count(&c, &fields[i]);
+    if (value < 1 || value > MAX_DIM)
+      return FAIL("model: %s is %lld, expected 1 to %d", fields[i].name, (long long)value, MAX_DIM);
+  }
+  if (c.layers > MAX_LAYERS)
+    return FAIL("model: layers is %lld, expected at most %d", (long long)c.layers, MAX_LAYERS);
+  if (c.heads % c.kv_heads != 0)
+    return FAIL("model: heads (%lld) is not a multiple of kv_heads (%lld)", (long long)c.heads,
+                (long long)c.kv_heads);
+  if (c.head_dim % 2 != 0)
+    return FAIL("model: head_dim is %lld, expected an even number", (long long)c.head_dim);
+  if (c.heads * c.head_dim > MAX_DIM)
+    return FAIL("model: heads * head_dim is %lld, expected at most %d",
+                (long long)(c.heads * c.head_dim), MAX_DIM);
+  if (!(c.rope_theta > 0) || !isfinite(c.rope_theta))
+    return FAIL("model: rope_theta is %g, expected a positive number", c.rope_theta);
+  if (!(c.norm_epsilon > 0) || !(c.norm_epsilon < 1))
+    return FAIL("model: norm_epsilon is %g, expected a number between 0 and 1", c.norm_epsilon);
+  *out_config = c;
+  return MILO_OK;
+}
+
+static milo_status read_field(milo_model_config *config, const field *f, const cJSON *item,
+                              milo_loc loc, milo_diag *diag) {
+  switch (f->kind) {
+    case FIELD_COUNT:
+      if (!cJSON_IsNumber(item) || item->valuedouble != floor(item->valuedouble) ||
+          !(fabs(item->valuedouble) <= MAX_DIM))
+        return milo_fail(diag, loc, MILO_ERR_INVALID, "\"%s\" is not a whole number from 1 to %d",
+                         f->name, MAX_DIM);
+      *(int64_t *)field_at(config, f) = (int64_t)item->valuedouble;
+      break;
+    case FIELD_NUMBER:
+      if (!cJSON_IsNumber(item))
+        return milo_fail(diag, loc, MILO_ERR_INVALID, "\"%s\" is not a number", f->name);
+      *(double *)field_at(config, f) = item->valuedouble;
+      break;
+    case FIELD_FLAG:
+      if (!cJSON_IsBool(item))
+        return milo_fail(diag, loc, MILO_ERR_INVALID, "\"%s\" is not true or false", f->name);
+      *(bool *)field_at(config, f) = cJSON_IsTrue(item);
+      break;
+  }
+  return MILO_OK;
+}
+
+static milo_status read_fields(const cJSON *root, milo_loc loc, milo_diag *diag,
+                               milo_model_config *config) {
+  if (!cJSON_IsObject(root))
+    return milo_fail(diag, loc, MILO_ERR_INVALID, "a model description is a JSON object");
+  bool seen[FIELDS] = {false};
+  for (const cJSON *item = root->child; item; item = item->next) {
+    size_t i = 0;
+    while (i < FIELDS && strcmp(fields[i].name, item->string) != 0) i++;
+    if (i == FIELDS) {
+      if (strcmp(item->string, "name") == 0) continue;
+      return milo_fail(diag, loc, MILO_ERR_INVALID, "unknown field \"%s\" in a model description",
+                       item->string);
+    }
+    if (seen[i])
+      return milo_fail(diag, loc, MILO_ERR_INVALID, "\"%s\" is given twice", fields[i].name);
+    seen[i] = true;
+    MILO_TRY(read_field(config, &fields[i], item, loc, diag));
+  }
+  for (size_t i = 0; i < FIELDS; i++)
+    if (fields[i].required && !seen[i])
+      return milo_fail(diag, loc, MILO_ERR_INVALID, "\"%s\" is missing", fields[i].name);
+  return MILO_OK;
+}
+
+milo_status milo_model_config_parse(const char *text, const char *name, milo_diag *diag,
+                                    milo_model_config *out_config) {
+  memset(out_config, 0, sizeof *out_config);
+  const milo_source source = {.name = name, .text = text, .bytes = strlen(text)};
+  const char *end = text;
+  cJSON *root = cJSON_ParseWithOpts(text, &end, true);
+  const milo_loc here = {&source, (size_t)(end - text)};
+  if (!root) return milo_fail(diag, here, MILO_ERR_INVALID, "not a JSON model description");
+  const milo_source whole = {.name = name};
+  milo_model_config config = {.struct_bytes = sizeof config};
+  milo_status status = read_fields(root, (milo_loc){&whole, 0}, diag, &config);
+  cJSON_Delete(root);
+  if (status == MILO_OK) status = milo_model_config_complete(&config, diag, out_config);
+  return status;
+}
+
+milo_status milo_model_config_read(const char *name_or_path, milo_diag *diag,
+                                   milo_model_config *out_config) {
+  memset(out_config, 0, sizeof *out_config);
+  for (size_t i = 0; i < BUILTINS; i++) {
+    const builtin *b = &builtins[i];
+    if (strcmp(b->name, name_or_path) != 0) continue;
+    const milo_model_config config = {.struct_bytes = sizeof config,
+                                      .dim = b->dim,
+                                      .hidden = b->hidden,
+                                      .layers = b->layers,
+                                      .heads = b->heads,
+                                      .kv_heads = b->kv_heads,
+                                      .head_dim = b->head_dim,
+                                      .seq = b->seq,
+                                      .vocab = b->vocab};
+    return milo_model_config_complete(&config, diag, out_config);
+  }
+  if (!milo_file_exists(name_or_path)) {
+    milo_text names = {0};
+    for (size_t i = 0; i < BUILTINS; i++)
+      milo_text_printf(&names, "%s%s", i ? ", " : "", builtins[i].name);
+    milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND,
+              "no model or description file named '%s'\nbuilt-in models: %s", name_or_path,
+              names.data);
+    milo_text_deinit(&names);
+    return MILO_ERR_NOT_FOUND;
+  }
+  void *data = NULL;
+  size_t bytes = 0;
+  MILO_TRY(milo_file_read(name_or_path, MAX_FILE_BYTES, diag, &data, &bytes));
+  milo_status status;
+  if (memchr(data, 0, bytes)) {
+    const milo_source source = {.name = name_or_path};
+    status =
+        milo_fail(diag, (milo_loc){&source, 0}, MILO_ERR_INVALID, "not a JSON model description");
+  } else {
+    status = milo_model_config_parse(data, name_or_path, diag, out_config);
+  }
+  free(data);
+  return status;
+}
+
+void milo_model_config_print(const milo_model_config *config, milo_text *out) {
+  milo_text_puts(out, "{\n");
+  for (size_t i = 0; i < FIELDS; i++) {
+    const field *f = &fields[i];
+    milo_text_printf(out, "  \"%s\": ", f->name);
+    switch (f->kind) {
+      case FIELD_COUNT:
+        milo_text_printf(out, "%lld", (long long)field_count(config, f));
+        break;
+      case FIELD_NUMBER:
+        milo_text_json_number(out, field_number(config, f));
+        break;
+      case FIELD_FLAG:
+        milo_text_puts(out, field_flag(config, f) ? "true" : "false");
+        break;
+    }
+    milo_text_puts(out, i + 1 < FIELDS ? ",\n" : "\n}\n");
+  }
+}
+
+const char *milo_model_config_difference(const milo_model_config *a, const milo_model_config *b) {
+  for (size_t i = 0; i < FIELDS; i++) {
+    const field *f = &fields[i];
+    const bool same = f->kind == FIELD_COUNT    ? field_count(a, f) == field_count(b, f)
+                      : f->kind == FIELD_NUMBER ? field_number(a, f) == field_number(b, f)
+                                                : field_flag(a, f) == field_flag(b, f);
+    if (!same) return f->name;
+  }
+  return NULL;
+}

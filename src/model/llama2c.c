@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+#include "model/llama2c.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/number.h"
+#include "model/config.h"
+
+enum { MAGIC = 0x616b3432, HEADER0_BYTES = 28, HEADER1_BYTES = 256, HEADER_INTS = 7 };
+
+// What a part of the file is, beside weights.
+enum { ROPE_TABLES = -2, END = -1 };
+
+static const int version0_order[] = {
+    MILO_WEIGHT_embedding,  MILO_WEIGHT_att_norm,
+    MILO_WEIGHT_wq,         MILO_WEIGHT_wk,
+    MILO_WEIGHT_wv,         MILO_WEIGHT_wo,
+    MILO_WEIGHT_ffn_norm,   MILO_WEIGHT_w1,
+    MILO_WEIGHT_w2,         MILO_WEIGHT_w3,
+    MILO_WEIGHT_final_norm, ROPE_TABLES,
+    MILO_WEIGHT_classifier, END,
+};
+static const int version1_order[] = {
+    MILO_WEIGHT_att_norm,
+    MILO_WEIGHT_ffn_norm,
+    MILO_WEIGHT_final_norm,
+    MILO_WEIGHT_embedding,
+    MILO_WEIGHT_wq,
+    MILO_WEIGHT_wk,
+    MILO_WEIGHT_wv,
+    MILO_WEIGHT_wo,
+    MILO_WEIGHT_w1,
+    MILO_WEIGHT_w2,
+    MILO_WEIGHT_w3,
+    MILO_WEIGHT_classifier,
+    END,
+};
+
+static size_t rope_table_elements(const milo_model_config *c) {
+  return (size_t)c->seq * (size_t)(c->head_dim / 2);
+}
+
+// Bytes of the whole file; false if they do not fit.
+static bool file_bytes(const milo_model_config *c, const milo_weight *weights, const int *order,
+                       size_t header_bytes, size_t *out_bytes) {
+  size_t total = 0;
+  for (; *order != END; order++) {
+    size_t part = 2 * rope_table_elements(c);  // both factors are at most 2^26
+    if (*order != ROPE_TABLES &&
+        !milo_size_mul(weights[*order].elements, weights[*order].layers, &part))
+      return false;
+    if (!milo_size_add(total, part, &total)) return false;
+  }
+  return milo_size_mul(total, sizeof(float), &total) &&
+         milo_size_add(total, header_bytes, out_bytes);
+}
+
+typedef struct header {
+  milo_model_config config;
+  const int *order;
+  size_t bytes;
+} header;
+
+static milo_status read_header(const milo_mapping *file, milo_loc loc, milo_diag *diag,
+                               header *out) {
+  const unsigned char *data = file->data;
+  uint32_t magic = 0;
+  int32_t ints[HEADER_INTS] = {0};
+  if (file->bytes < HEADER0_BYTES)
+    return milo_fail(diag, loc, MILO_ERR_INVALID,
+                     "not a llama2.c model: %zu bytes, shorter than its header", file->bytes);
+  memcpy(&magic, data, sizeof magic);
+  bool untied;
+  if (magic == MAGIC) {
+    int32_t version = 0;
+    memcpy(&version, data + 4, sizeof version);
+    if (version != 1)
+      return milo_fail(diag, loc, MILO_ERR_UNSUPPORTED,
+                       "llama2.c model of version %d: only 0 and 1 (fp32) can be read%s", version,
+                       version == 2 ? ", 2 is quantised" : "");
+    if (file->bytes < HEADER1_BYTES)
+      return milo_fail(diag, loc, MILO_ERR_INVALID,
+                       "truncated llama2.c model: %zu bytes, shorter than its header", file->bytes);
+    memcpy(ints, data + 8, sizeof ints);
+    if (data[36] > 1)
+      return milo_fail(diag, loc, MILO_ERR_INVALID,
+                       "llama2.c model: the flag for a tied classifier is %d, expected 0 or 1",
+                       data[36]);
+    untied = data[36] == 0;
+    *out = (header){.order = version1_order, .bytes = HEADER1_BYTES};
+  } else {
+    memcpy(ints, data, sizeof ints);
+    untied = ints[5] < 0;
+    if (untied && ints[5] != INT32_MIN) ints[5] = -ints[5];
+    *out = (header){.order = version0_order, .bytes = HEADER0_BYTES};
+  }
+  static const char *const names[HEADER_INTS] = {"dim",      "hidden", "layers", "heads",
+                                                 "kv heads", "vocab",  "seq"};
+  for (int i = 0; i < HEADER_INTS; i++)
+    if (ints[i] < 1)
+      return milo_fail(diag, loc, MILO_ERR_INVALID, "not a llama2.c model: its header gives %s %d",
+                       names[i], ints[i]);
+  if (ints[0] % ints[3] != 0)
+    return milo_fail(diag, loc, MILO_ERR_INVALID,
+                     "not a llama2.c model: dim %d is not a multiple of %d heads", ints[0],
+                     ints[3]);
+  const milo_model_config config = {.struct_bytes = sizeof config,
+                                    .dim = ints[0],
+                                    .hidden = ints[1],
+                                    .layers = ints[2],
+                                    .heads = ints[3],
+                                    .kv_heads = ints[4],
+                                    .head_dim = ints[0] / ints[3],
+                                    .seq = ints[6],
+                                    .vocab = ints[5],
+                                    .untied = untied};
+  milo_diag why = {0};
+  milo_status status = milo_model_config_complete(&config, &why, &out->config);
+  if (status != MILO_OK)
+    status =
+        milo_fail(diag, loc, MILO_ERR_INVALID, "not a llama2.c model (%s)", milo_diag_text(&why));
+  milo_diag_deinit(&why);
+  return status;
+}
+
+static milo_status read_mapped(const milo_mapping *file, const char *path, milo_diag *diag,
+                               milo_model **out_model) {
+  const milo_source source = {.name = path};
+  const milo_loc loc = {&source, 0};
+  header h;
+  MILO_TRY(read_header(file, loc, diag, &h));
+  milo_weight weights[MILO_WEIGHT_COUNT];
+  size_t block_elements = 0, bytes = 0;
+  MILO_TRY(milo_model_layout(&h.config, diag, weights, &block_elements));
+  if (!file_bytes(&h.config, weights, h.order, h.bytes, &bytes) || bytes != file->bytes)
+    return milo_fail(diag, loc, MILO_ERR_INVALID,
+                     "%s llama2.c model: %zu bytes, its header asks for %zu",
+                     file->bytes < bytes ? "truncated" : "over-long", file->bytes, bytes);
+  milo_model *model = NULL;
+  MILO_TRY(milo_model_alloc(&h.config, diag, &model));
+  const unsigned char *at = (const unsigned char *)file->data + h.bytes;
+  for (const int *part = h.order; *part != END; part++) {
+    if (*part == ROPE_TABLES) {
+      at += 2 * rope_table_elements(&h.config) * sizeof(float);
+      continue;
+    }
+    const milo_weight *w = &model->weights[*part];
+    for (size_t layer = 0; layer < w->layers; layer++, at += w->elements * sizeof(float))
+      memcpy(milo_model_weight(model, (milo_weight_id)*part, layer), at,
+             w->elements * sizeof(float));
+  }
+  const char *bad = milo_model_find_nonfinite(model);
+  if (bad) {
+    milo_model_destroy(model);
+    return milo_fail(diag, loc, MILO_ERR_INVALID, "weight %s holds a NaN or an infinity", bad);
+  }
+  *out_model = model;
+  return MILO_OK;
+}
+
+milo_status milo_llama2c_read(const char *path, milo_diag *diag, milo_model **out_model) {
+  *out_model = NULL;
+  milo_mapping file = {0};
+  MILO_TRY(milo_file_map(path, diag, &file));
+  const milo_status status = read_mapped(&file, path, diag, out_model);
+  milo_file_unmap(&file);
+  return status;
+}
+
+const char *milo_llama2c_obstacle(const milo_model_config *c) {
+  if (c->rope_half) return "rope_half is set";
+  if (c->qk_norm) return "qk_norm is set";
+  if (c->heads * c->head_dim != c->dim) return "head_dim is not dim / heads";
+  if (c->rope_theta != 10000) return "rope_theta is not 10000";
+  if (c->norm_epsilon != 1e-5) return "norm_epsilon is not 1e-5";
+  return NULL;
+}
+
+static milo_status write_rope_tables(const milo_model_config *c, milo_writer *writer,
+                                     milo_diag *diag) {
+  const size_t half = (size_t)(c->head_dim / 2);
+  float *row = malloc(half * sizeof *row);
+  if (!row) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for RoPE tables");
+  milo_status status = MILO_OK;
+  for (int sine = 0; sine < 2 && status == MILO_OK; sine++)
+    for (int64_t s = 0; s < c->seq && status == MILO_OK; s++) {
+      for (size_t i = 0; i < half; i++) {
+        const double angle = (double)s * pow(c->rope_theta, -2.0 * (double)i / (double)c->head_dim);
+        row[i] = (float)(sine ? sin(angle) : cos(angle));
+      }
+      status = milo_writer_write(writer, row, half * sizeof *row, diag);
+    }
+  free(row);
+  return status;
+}
+
+static milo_status write_parts(const milo_model *model, const int *order, milo_writer *writer,
+                               milo_diag *diag) {
+  for (; *order != END; order++) {
+    if (*order == ROPE_TABLES) {
+      MILO_TRY(write_rope_tables(&model->config, writer, diag));
+      continue;
+    }
+    const milo_weight *w = &model->weights[*order];
+    for (size_t layer = 0; layer < w->layers; layer++)
+      MILO_TRY(milo_writer_write(writer, milo_model_weight(model, (milo_weight_id)*order, layer),
+                                 w->elements * sizeof(float), diag));
+  }
+  return MILO_OK;
+}
+
+milo_status milo_llama2c_write(const milo_model *model, const char *path, bool version1,
+                               milo_diag *diag) {
+  const milo_model_config *c = &model->config;
+  const char *obstacle = milo_llama2c_obstacle(c);
+  if (obstacle)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED,
+                     "%s: a llama2.c file cannot hold this model: %s", path, obstacle);
+  int32_t ints[HEADER_INTS] = {(int32_t)c->dim,   (int32_t)c->hidden,   (int32_t)c->layers,
+                               (int32_t)c->heads, (int32_t)c->kv_heads, (int32_t)c->vocab,
+                               (int32_t)c->seq};
+  unsigned char head[HEADER1_BYTES] = {0};
+  if (version1) {
+    const uint32_t magic = MAGIC;
+    const int32_t version = 1;
+    memcpy(head, &magic, sizeof magic);
+    memcpy(head + 4, &version, sizeof version);
+    memcpy(head + 8, ints, sizeof ints);
+    head[36] = !c->untied;
+  } else {
+    if (c->untied) ints[5] = -ints[5];
+    memcpy(head, ints, sizeof ints);
+  }
+  milo_writer *writer = NULL;
+  MILO_TRY(milo_writer_open(path, diag, &writer));
+  milo_status status =
+      milo_writer_write(writer, head, version1 ? HEADER1_BYTES : HEADER0_BYTES, diag);
+  if (status == MILO_OK)
+    status = write_parts(model, version1 ? version1_order : version0_order, writer, diag);
+  if (status == MILO_OK) status = milo_writer_commit(writer, diag);
+  milo_writer_close(writer);
+  return status;
+}
