@@ -122,6 +122,15 @@ MILO_API size_t milo_dtype_bits(milo_dtype dtype);
 /* MILO_DTYPE_NONE if there is no such type. */
 MILO_API milo_dtype milo_dtype_find(const char *name);
 
+/* ---- files ---------------------------------------------------------------------------------- */
+
+/* A whole file, with a NUL after its end; released with milo_free. */
+MILO_API MILO_MUST_USE milo_status milo_file_load(milo_ctx *ctx, const char *path, char **out_data,
+                                                  size_t *out_bytes);
+/* Atomic: a temporary file beside path, synced, then renamed; a failure leaves the old file. */
+MILO_API MILO_MUST_USE milo_status milo_file_save(milo_ctx *ctx, const char *path,
+                                                  const void *data, size_t bytes);
+
 /* ---- arrays and .npy files ------------------------------------------------------------------ */
 
 /* A dense host tensor. Owned data is freed by milo_array_deinit. */
@@ -285,6 +294,14 @@ MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode(milo_ctx *ctx,
                                                          const char *text, size_t text_bytes,
                                                          bool bos, uint32_t **out_ids,
                                                          size_t *out_count);
+/* Text to train on: its documents, which "<|endoftext|>" separates, each after a begin-of-sequence
+   token. A text without separators is one document. */
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode_documents(milo_ctx *ctx,
+                                                                   const milo_tokenizer *tokenizer,
+                                                                   const char *text,
+                                                                   size_t text_bytes,
+                                                                   uint32_t **out_ids,
+                                                                   size_t *out_count);
 /* Text of a sequence, without control tokens; the space put before the first word is taken off. */
 MILO_API MILO_MUST_USE milo_status milo_tokenizer_decode(milo_ctx *ctx,
                                                          const milo_tokenizer *tokenizer,
