@@ -219,6 +219,8 @@ int milo_op_axis(const milo_op *op, const char *name, int rank);
 
 // The literal of a value, NULL if it is not a constant (or a blob that was not loaded).
 const milo_literal *milo_value_constant(const milo_value *value);
+// Number of elements of a numeric literal (its type's dims may be unknown).
+size_t milo_literal_elements(const milo_literal *literal);
 // Element i of a numeric literal.
 double milo_literal_number(const milo_literal *literal, size_t i);
 int64_t milo_literal_int(const milo_literal *literal, size_t i);

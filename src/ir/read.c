@@ -24,6 +24,10 @@ const milo_literal *milo_value_constant(const milo_value *value) {
   return value->literal;
 }
 
+size_t milo_literal_elements(const milo_literal *literal) {
+  return milo_type_is_static(&literal->type) ? milo_type_elements(&literal->type) : literal->count;
+}
+
 double milo_literal_number(const milo_literal *literal, size_t i) {
   return milo_number_load(literal->type.dtype, literal->data, i);
 }
@@ -75,7 +79,7 @@ const char *milo_op_string(const milo_op *op, const char *name) {
 int milo_op_ints(const milo_op *op, const char *name, int64_t *out, int max) {
   const milo_literal *literal = milo_value_constant(milo_op_in(op, name));
   if (literal == NULL) return -1;
-  const size_t count = milo_type_elements(&literal->type);
+  const size_t count = milo_literal_elements(literal);
   for (size_t i = 0; i < count && i < (size_t)max; i++) out[i] = milo_literal_int(literal, i);
   return (int)count;
 }
