@@ -46,7 +46,7 @@ if(MILO_FUZZ)
 endif()
 
 # While modules are being written in parallel, a program may link before all of them are there.
-target_link_options(milo_flags INTERFACE -Wl,--unresolved-symbols=ignore-all)
+target_link_options(milo_flags INTERFACE -no-pie -Wl,--unresolved-symbols=ignore-all)
 
 set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
