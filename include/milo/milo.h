@@ -294,15 +294,14 @@ MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode(milo_ctx *ctx,
                                                          const char *text, size_t text_bytes,
                                                          bool bos, uint32_t **out_ids,
                                                          size_t *out_count);
-/* Text to train on: its documents, which "<|endoftext|>" separates, each after a begin-of-sequence
-   token. A text without separators is one document. */
-MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode_documents(milo_ctx *ctx,
-                                                                   const milo_tokenizer *tokenizer,
-                                                                   const char *text,
-                                                                   size_t text_bytes,
-                                                                   uint32_t **out_ids,
-                                                                   size_t *out_count);
-/* Text of a sequence, without control tokens; the space put before the first word is taken off. */
+/* Text to train on: its documents, BOS before each. "<|endoftext|>" separates documents, which lose
+   the white space around them; a text without it is one document, kept whole. MILO_ERR_INVALID if
+   there is none. */
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode_documents(
+    milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *text, size_t text_bytes,
+    uint32_t **out_ids, size_t *out_count);
+/* Text of a sequence, without control tokens; the space put before the first word
+   (and the first after each BOS) is taken off. */
 MILO_API MILO_MUST_USE milo_status milo_tokenizer_decode(milo_ctx *ctx,
                                                          const milo_tokenizer *tokenizer,
                                                          const uint32_t *ids, size_t count,
