@@ -53,7 +53,7 @@ static bool replay_folder(const char *path, size_t *count) {
 }
 
 int main(int argc, char **argv) {
-  uint8_t *nothing = malloc(1);
+  uint8_t *nothing = calloc(1, 1);
   if (nothing) LLVMFuzzerTestOneInput(nothing, 0);
   free(nothing);
   size_t count = 0;

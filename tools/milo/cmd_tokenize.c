@@ -136,7 +136,7 @@ int cmd_tokenize(int argc, char **argv) {
       {"--tokenizer", "-t", OPTION_STRING, &r.tokenizer, "FILE", "encode, decode: tokenizer.bin"},
       {"--output", "-o", OPTION_STRING, &r.output, "FILE", "what to write (default: print it)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
-  common common = {0};
+  common_options common = {0};
   int args, code;
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
   size_t i = 0;
