@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "cmd.h"
-#include "files.h"
 
 enum { BOS = 1 };
 
@@ -29,14 +28,15 @@ static void report(const request *r, size_t tokens, size_t bytes) {
 static int train(const request *r) {
   milo_tokenizer *tokenizer = NULL;
   size_t bytes;
-  char *text = read_file(r->input, &bytes);
-  if (text == NULL) return EXIT_FAILED;
-  milo_status status = milo_tokenizer_train(r->ctx, text, bytes, (size_t)r->vocab, &tokenizer);
+  char *text;
+  milo_status status = milo_file_load(r->ctx, r->input, &text, &bytes);
+  if (status == MILO_OK)
+    status = milo_tokenizer_train(r->ctx, text, bytes, (size_t)r->vocab, &tokenizer);
   if (status == MILO_OK) status = milo_tokenizer_save(r->ctx, tokenizer, r->output);
   const int code = status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
   if (code == EXIT_OK) report(r, milo_tokenizer_vocab(tokenizer), bytes);
   milo_tokenizer_destroy(tokenizer);
-  free(text);
+  milo_free(text);
   return code;
 }
 
@@ -44,9 +44,9 @@ static int encode(const request *r) {
   milo_tokenizer *tokenizer = NULL;
   uint32_t *ids = NULL;
   size_t bytes, count = 0;
-  char *text = read_file(r->input, &bytes);
-  if (text == NULL) return EXIT_FAILED;
-  milo_status status = milo_tokenizer_load(r->ctx, r->tokenizer, 0, &tokenizer);
+  char *text;
+  milo_status status = milo_file_load(r->ctx, r->input, &text, &bytes);
+  if (status == MILO_OK) status = milo_tokenizer_load(r->ctx, r->tokenizer, 0, &tokenizer);
   if (status == MILO_OK)
     status = milo_tokenizer_encode_documents(r->ctx, tokenizer, text, bytes, &ids, &count);
   if (status == MILO_OK && r->output != NULL)
@@ -57,7 +57,7 @@ static int encode(const request *r) {
     printf("%" PRIu32 "\n", ids[i]);
   milo_free(ids);
   milo_tokenizer_destroy(tokenizer);
-  free(text);
+  milo_free(text);
   return code;
 }
 
@@ -104,10 +104,10 @@ static int decode(const request *r) {
   if (status == MILO_OK)
     status = milo_tokens_load(r->ctx, r->input, milo_tokenizer_vocab(tokenizer), &ids, &count);
   if (status == MILO_OK) status = decode_documents(r->ctx, tokenizer, ids, count, &text);
-  int code = status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
+  if (status == MILO_OK && r->output != NULL)
+    status = milo_file_save(r->ctx, r->output, text.data, text.bytes);
+  const int code = status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
   if (code == EXIT_OK && r->output == NULL) fwrite(text.data, 1, text.bytes, stdout);
-  if (code == EXIT_OK && r->output != NULL && !write_file(r->output, text.data, text.bytes))
-    code = EXIT_FAILED;
   if (code == EXIT_OK) report(r, count, text.bytes);
   free(text.data);
   milo_free(ids);
