@@ -29,8 +29,8 @@ milo_status milo_tokenizer_encode(milo_ctx *ctx, const milo_tokenizer *tokenizer
 }
 
 milo_status milo_tokenizer_encode_documents(milo_ctx *ctx, const milo_tokenizer *tokenizer,
-                                            const char *text, size_t text_bytes,
-                                            uint32_t **out_ids, size_t *out_count) {
+                                            const char *text, size_t text_bytes, uint32_t **out_ids,
+                                            size_t *out_count) {
   return milo_tok_encode_documents(tokenizer, text, text_bytes, milo_ctx_begin(ctx), out_ids,
                                    out_count);
 }

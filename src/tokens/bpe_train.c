@@ -42,7 +42,7 @@ typedef struct candidate {
   uint64_t queued;  // count in the heap's valid entry, 0: none
   size_t rank;      // order in which it became a piece, 0: not yet
   bool touched;
-  size_t *words;    // where it occurred once; may repeat
+  size_t *words;  // where it occurred once; may repeat
   size_t word_count, word_capacity;
 } candidate;
 
@@ -178,8 +178,7 @@ static int more_frequent(const void *a, const void *b) {
 }
 
 static void add_token(trainer *t, span piece) {
-  const float score =
-      t->token_count < FIRST_LEARNT ? 0 : -(float)(t->token_count - FIRST_LEARNT);
+  const float score = t->token_count < FIRST_LEARNT ? 0 : -(float)(t->token_count - FIRST_LEARNT);
   const milo_vocab_token token = {
       .piece = piece.text, .bytes = (uint32_t)piece.bytes, .score = score};
   MILO_PUSH(&t->arena, t->tokens, t->token_count, t->token_capacity, token);
@@ -265,8 +264,7 @@ static queued heap_pop(trainer *t) {
   const queued top = t->heap[0], last = t->heap[--t->heap_count];
   size_t i = 0;
   for (size_t child; (child = 2 * i + 1) < t->heap_count; i = child) {
-    if (child + 1 < t->heap_count && comes_before(t, &t->heap[child + 1], &t->heap[child]))
-      child++;
+    if (child + 1 < t->heap_count && comes_before(t, &t->heap[child + 1], &t->heap[child])) child++;
     if (!comes_before(t, &t->heap[child], &last)) break;
     t->heap[i] = t->heap[child];
   }
@@ -379,8 +377,10 @@ static void learn(trainer *t, size_t index) {
 
 static void add_fixed_tokens(trainer *t) {
   static const char *const controls[MILO_TOK_CONTROLS] = {"<unk>", "\n<s>\n", "\n</s>\n"};
-  for (size_t i = 0; i < MILO_TOK_CONTROLS; i++) add_token(t, (span){controls[i], strlen(controls[i])});
-  for (unsigned i = 0; i < 256; i++) add_token(t, (span){milo_arena_printf(&t->arena, "<0x%02X>", i), 6});
+  for (size_t i = 0; i < MILO_TOK_CONTROLS; i++)
+    add_token(t, (span){controls[i], strlen(controls[i])});
+  for (unsigned i = 0; i < 256; i++)
+    add_token(t, (span){milo_arena_printf(&t->arena, "<0x%02X>", i), 6});
 }
 
 milo_status milo_tok_train(const char *text, size_t bytes, size_t vocab, milo_diag *diag,

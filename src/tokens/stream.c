@@ -39,9 +39,9 @@ milo_status milo_stream_load(const char *path, size_t vocab, milo_diag *diag, ui
   if (map.bytes == 0)
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "%s: holds no tokens", path);
   else if (map.bytes % width != 0)
-    status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
-                       "%s: %zu bytes are no whole number of %zu-byte tokens", path, map.bytes,
-                       width);
+    status =
+        milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                  "%s: %zu bytes are no whole number of %zu-byte tokens", path, map.bytes, width);
   else if (!milo_size_mul(map.bytes / width, sizeof *ids, &bytes) || !(ids = malloc(bytes)))
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "%s: no memory for %zu tokens", path,
                        map.bytes / width);

@@ -136,7 +136,7 @@ milo_status milo_tok_decode(const milo_tokenizer *t, const uint32_t *ids, size_t
     if (token->control) {
       start = start || ids[i] == MILO_TOK_BOS;
     } else if (token->byte >= 0) {
-      text[bytes++] = (char)token->byte;
+      if (!start || token->byte != ' ') text[bytes++] = (char)token->byte;
       start = false;
     } else {
       const size_t skip = start && token->piece[0] == ' ';

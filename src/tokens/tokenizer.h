@@ -77,9 +77,8 @@ MILO_MUST_USE milo_status milo_tok_encode(const milo_tokenizer *tokenizer, const
 // them; empty ones are left out. A text without it is one document and is kept whole: blank lines
 // are part of most texts. MILO_ERR_INVALID if there is no document.
 MILO_MUST_USE milo_status milo_tok_encode_documents(const milo_tokenizer *tokenizer,
-                                                    const char *text, size_t bytes,
-                                                    milo_diag *diag, uint32_t **out_ids,
-                                                    size_t *out_count);
+                                                    const char *text, size_t bytes, milo_diag *diag,
+                                                    uint32_t **out_ids, size_t *out_count);
 // Reads a file and encodes its documents.
 MILO_MUST_USE milo_status milo_tok_encode_file(const milo_tokenizer *tokenizer, const char *path,
                                                milo_diag *diag, uint32_t **out_ids,

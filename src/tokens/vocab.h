@@ -18,13 +18,13 @@ typedef struct milo_vocab_token {
 struct milo_tokenizer {
   milo_vocab_token *tokens;
   size_t count;
-  char *text;               // all pieces, one after the other
-  size_t longest;           // piece, in bytes
-  uint32_t *slots;          // hash table: ids, MILO_VOCAB_NONE where empty
-  size_t slot_mask;         // slots - 1, a power of two - 1
-  uint32_t byte_ids[256];   // token of a byte, MILO_TOK_UNKNOWN if there is none
-  uint64_t joins[256][4];   // bit [a][b]: some piece has a code point that ends in byte a before
-                            // one that starts with byte b. Where it is clear no join can happen.
+  char *text;              // all pieces, one after the other
+  size_t longest;          // piece, in bytes
+  uint32_t *slots;         // hash table: ids, MILO_VOCAB_NONE where empty
+  size_t slot_mask;        // slots - 1, a power of two - 1
+  uint32_t byte_ids[256];  // token of a byte, MILO_TOK_UNKNOWN if there is none
+  uint64_t joins[256][4];  // bit [a][b]: some piece has a code point that ends in byte a before
+                           // one that starts with byte b. Where it is clear no join can happen.
 };
 
 // A tokenizer of the given pieces, which are copied; their fields byte and control are not read

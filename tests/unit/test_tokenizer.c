@@ -61,7 +61,8 @@ static milo_tokenizer *train_mixed(void) {
   return t;
 }
 
-// ---- encoding ------------------------------------------------------------------------------------
+// ---- encoding
+// ------------------------------------------------------------------------------------
 
 static int find_piece(const milo_tokenizer *t, const char *text, size_t bytes) {
   for (uint32_t id = FIRST_LEARNT; id < milo_tok_vocab(t); id++) {
@@ -121,8 +122,9 @@ static bool encodes_plainly(const milo_tokenizer *t, const char *text, size_t by
 }
 
 static void test_encode_is_the_plain_one(void) {
-  static const char *const alphabet[] = {"a", "b", "n", "s", "e", "t", "h", " ", "i", "g", " the",
-                                         "ing", ".", "\"", "\n", "1", "\xC3\xA9", "\xE4\xB8\xAD"};
+  static const char *const alphabet[] = {"a", "b",  "n",  "s", "e",        "t",
+                                         "h", " ",  "i",  "g", " the",     "ing",
+                                         ".", "\"", "\n", "1", "\xC3\xA9", "\xE4\xB8\xAD"};
   milo_tokenizer *t = train_mixed();
   if (!t) return;
   CHECK(encodes_plainly(t, story, sizeof story - 1));
@@ -155,9 +157,22 @@ static bool round_trips(const milo_tokenizer *t, const char *text, size_t bytes)
 }
 
 static void test_decode_gives_the_text_back(void) {
-  static const char *const texts[] = {"", " ", "  ", "\n", " a", "a ", "<s>", "<unk></s>", "<0x41>",
-                                      "\xF0\x9F\xA6\x99", "\xC3", "\xC3\xA9\xA9", "\xFF\xFE",
-                                      "\xE4\xB8", "\xF0\x9F\xA6", story};
+  static const char *const texts[] = {"",
+                                      " ",
+                                      "  ",
+                                      "\n",
+                                      " a",
+                                      "a ",
+                                      "<s>",
+                                      "<unk></s>",
+                                      "<0x41>",
+                                      "\xF0\x9F\xA6\x99",
+                                      "\xC3",
+                                      "\xC3\xA9\xA9",
+                                      "\xFF\xFE",
+                                      "\xE4\xB8",
+                                      "\xF0\x9F\xA6",
+                                      story};
   milo_tokenizer *t = train_mixed();
   if (!t) return;
   for (size_t i = 0; i < COUNT(texts); i++)
@@ -183,8 +198,8 @@ static void test_control_tokens_spell_nothing(void) {
   // The space that encoding puts first is taken off at the start and after token 1 only.
   const int the = find_piece(t, " the", 4);
   if (!CHECK(the > 0)) return;
-  const uint32_t sequence[] = {1, (uint32_t)the, (uint32_t)the, 2, (uint32_t)the, 0, 1, 1,
-                               (uint32_t)the, 3 + 'x'};
+  const uint32_t sequence[] = {1, (uint32_t)the, (uint32_t)the, 2, (uint32_t)the, 0, 1,
+                               1, (uint32_t)the, 3 + 'x'};
   CHECK(milo_tok_decode(t, sequence, COUNT(sequence), NULL, &text, &bytes) == MILO_OK);
   CHECK_STR(text, "the the thethex");
   free(text);
@@ -480,8 +495,7 @@ static void test_documents(void) {
   free(ids);
   free(one);
   free(two);
-  CHECK(milo_tok_encode_documents(t, "<|endoftext|>", 13, &diag, &ids, &count) ==
-        MILO_ERR_INVALID);
+  CHECK(milo_tok_encode_documents(t, "<|endoftext|>", 13, &diag, &ids, &count) == MILO_ERR_INVALID);
   CHECK(!ids && count == 0 && diag.errors == 1);
   milo_diag_deinit(&diag);
   milo_tok_destroy(t);

@@ -117,19 +117,22 @@ static int decode(const request *r) {
 
 int cmd_tokenize(int argc, char **argv) {
   static const command cmd = {
-      "tokenize", "tokenize train|encode|decode FILE [options]",
+      "tokenize",
+      "tokenize train|encode|decode FILE [options]",
       "Learns a tokenizer from text (train), turns text into tokens (encode) or tokens into text\n"
       "(decode). Lines \"<|endoftext|>\" separate documents; a text without them is one document.",
       "  milo tokenize train stories.txt --vocab 512 -o tok.bin\n"
       "  milo tokenize encode stories.txt --tokenizer tok.bin -o stories.tokens\n"
       "  milo tokenize decode stories.tokens --tokenizer tok.bin\n",
-      2, 2};
+      2,
+      2};
   static const struct {
     const char *name;
     int (*run)(const request *r);
     bool needs_tokenizer, needs_output;
-  } actions[] = {
-      {"train", train, false, true}, {"encode", encode, true, false}, {"decode", decode, true, false}};
+  } actions[] = {{"train", train, false, true},
+                 {"encode", encode, true, false},
+                 {"decode", decode, true, false}};
   request r = {.vocab = 512};
   const option options[] = {
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N", "train: tokens in all (default 512)"},

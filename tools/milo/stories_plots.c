@@ -4,7 +4,8 @@
 #include "stories_plots.h"
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
-#define WORDS(list) {list, COUNT(list)}
+#define WORDS(list) \
+  { list, COUNT(list) }
 
 static const char *const girls[] = {"Lily", "Mia",  "Anna", "Sara", "Rose", "Nora",
                                     "Ella", "Lucy", "Amy",  "Zoe",  "Ruby", "Jane"};
@@ -17,15 +18,15 @@ static const char *const toys[] = {"ball", "doll",  "kite",     "toy car", "tedd
                                    "drum", "truck", "toy boat", "hat",     "book"};
 static const char *const places[] = {"in the park",   "in the garden",   "by the river",
                                      "in the forest", "near the school", "on the farm"};
-static const char *const foods[] = {"an apple", "some bread", "a cookie",
-                                    "a sandwich", "some cake", "a banana"};
+static const char *const foods[] = {"an apple",   "some bread", "a cookie",
+                                    "a sandwich", "some cake",  "a banana"};
 static const char *const weathers[] = {"sunny", "warm", "bright", "nice", "cold"};
 
 const story_words story_lists[STORY_LISTS] = {
-    [STORY_GIRLS] = WORDS(girls),     [STORY_BOYS] = WORDS(boys),
-    [STORY_ANIMALS] = WORDS(animals), [STORY_TRAITS] = WORDS(traits),
-    [STORY_LOOKS] = WORDS(looks),     [STORY_TOYS] = WORDS(toys),
-    [STORY_PLACES] = WORDS(places),   [STORY_FOODS] = WORDS(foods),
+    [STORY_GIRLS] = WORDS(girls),       [STORY_BOYS] = WORDS(boys),
+    [STORY_ANIMALS] = WORDS(animals),   [STORY_TRAITS] = WORDS(traits),
+    [STORY_LOOKS] = WORDS(looks),       [STORY_TOYS] = WORDS(toys),
+    [STORY_PLACES] = WORDS(places),     [STORY_FOODS] = WORDS(foods),
     [STORY_WEATHERS] = WORDS(weathers),
 };
 
@@ -48,7 +49,8 @@ static const char lost_text[] =
     "{was very sad|was sad and began to cry}.\n$His {friend $pal|friend $pal|good friend $pal} "
     "{saw $him|came to visit} and asked, \"{What is wrong, $hero?|Why are you sad?}\" \"I lost my "
     "$toy,\" said $hero. \"{Do not worry|Do not cry}. {I will help you find it|We can look "
-    "together},\" said $pal.\nThey looked for a long time. Then $pal saw something $look $c. It was "
+    "together},\" said $pal.\nThey looked for a long time. Then $pal saw something $look $c. It "
+    "was "
     "the $toy! \"{Now I remember|Oh}! $d,\" said $hero. {$He was so happy that $he hugged "
     "$pal.|$He hugged $pal and said, \"Thank you!\"}\nAfter that day, $hero always {took good care "
     "of $his things|put $his things in the right place}.";
@@ -68,10 +70,13 @@ static const char *const stuck_rows[][STORY_FIELDS] = {
 };
 static const char stuck_text[] =
     "$He had a {new|big|small} $look $a.\nOne $weather day, $hero {went out to play|was playing} "
-    "with the $a $place. {Suddenly|Then}, a strong wind came and took it away. The $a was stuck $b. "
+    "with the $a $place. {Suddenly|Then}, a strong wind came and took it away. The $a was stuck "
+    "$b. "
     "\"Oh no!\" said $hero. \"{How can I get it back?|My $a is stuck!}\" $He $c. $hero felt "
-    "{sad|very sad}.\nThen $d came by. \"{Can I help you?|Do you need help?}\" \"Yes, please,\" said "
-    "$hero. \"My $a is stuck $b.\" {\"That is easy,\" said the new friend.|\"I can help you,\" said "
+    "{sad|very sad}.\nThen $d came by. \"{Can I help you?|Do you need help?}\" \"Yes, please,\" "
+    "said "
+    "$hero. \"My $a is stuck $b.\" {\"That is easy,\" said the new friend.|\"I can help you,\" "
+    "said "
     "the new friend.} The new friend $e. $hero {was so happy|jumped with joy}. \"Thank you for "
     "your help!\" $he said.\n{$hero gave the new friend $food. Then they played together all "
     "day.|They played together until the sun went down.} $hero learned that it is good to {ask for "
@@ -87,11 +92,13 @@ static const char *const broken_rows[][STORY_FIELDS] = {
 };
 static const char broken_text[] =
     "$He lived with $his $elder in a {small|little|big} house. $His $elder had a {pretty|very "
-    "pretty} $look $a.\nOne day, $hero {was running in the house|wanted to play with it}. The $a $b. "
+    "pretty} $look $a.\nOne day, $hero {was running in the house|wanted to play with it}. The $a "
+    "$b. "
     "{\"Oh no!\" said $hero.|$hero was very scared.} $He wanted to hide the $a. But {$he knew that "
     "it was wrong to hide it|hiding it did not feel right}.\n$hero went to $his $elder and said, "
     "\"I am sorry. The $a $b.\" $His $elder was not angry. \"Thank you for telling me the truth,\" "
-    "$ehe said. \"{We can fix it together|Let us fix it}.\" $Ehe got $c. Together they $d. {Soon the "
+    "$ehe said. \"{We can fix it together|Let us fix it}.\" $Ehe got $c. Together they $d. {Soon "
+    "the "
     "$a was as good as new.|The $a looked as good as new.}\n$hero {hugged $his $elder|smiled and "
     "felt much better}. $He learned that {it is always best to tell the truth|telling the truth "
     "makes things better}.";
@@ -107,14 +114,16 @@ static const char share_text[] =
     "$weather day, $hero {found|brought} a $look $toy. \"{I want to play with it!|Can I play with "
     "it?}\" said $pal. \"No, it is mine!\" said $hero. $pal {pulled the $toy and $hero pulled it "
     "back|began to cry}. They were both {angry|sad}.\n{Then $a|$A} came and "
-    "said, \"{You are friends. Friends share their things.|A $toy is more fun when you share it.}\" "
+    "said, \"{You are friends. Friends share their things.|A $toy is more fun when you share "
+    "it.}\" "
     "$hero {thought about it|looked at $pal}. \"I am sorry, $pal,\" $he said. \"{You can play with "
     "it first|Let us take turns}.\" $pal {smiled|was happy again}. \"Thank you, $hero. {You can "
     "have some of my food|I am sorry too},\" $phe said.\n{First $pal played with the $toy. Then it "
     "was $hero's turn.|They played with the $look $toy together.} They had {so much|a lot of} fun. "
     "$hero learned that {sharing makes everyone happy|it is good to share}.";
 
-// a: the fear; b: when it comes; c: what the hero does; d: what the elder does; e: what it really is.
+// a: the fear; b: when it comes; c: what the hero does; d: what the elder does; e: what it really
+// is.
 static const char *const fear_rows[][STORY_FIELDS] = {
     {"the dark", "it was time to sleep and the light went out", "hid under the blanket",
      "opened the window", "the moon and the stars. The dark was not bad"},
@@ -129,9 +138,12 @@ static const char fear_text[] =
     "$hero was afraid of $a.\nOne {day|time}, $b. $hero {was so scared that $he|was very scared. "
     "$He} $c. \"{Please help me|I am scared}!\" $he said.\n$His $elder {heard $him|came} and held "
     "$his hand. \"{You are safe with me|Do not be afraid},\" $ehe said. \"Come and look with me.\" "
-    "$Ehe $d. {$hero took a deep breath and looked.|Slowly, $hero looked.} $He saw $e. \"Oh!\" said "
-    "$hero. \"{It is not scary at all|I like it now}!\" $His $elder {smiled|laughed} and said, \"You "
-    "are very brave.\"\n{After that day, $hero was not afraid of $a.|From that day on, $hero was not "
+    "$Ehe $d. {$hero took a deep breath and looked.|Slowly, $hero looked.} $He saw $e. \"Oh!\" "
+    "said "
+    "$hero. \"{It is not scary at all|I like it now}!\" $His $elder {smiled|laughed} and said, "
+    "\"You "
+    "are very brave.\"\n{After that day, $hero was not afraid of $a.|From that day on, $hero was "
+    "not "
     "afraid of $a anymore.} $He learned that {being brave means trying even when you are "
     "scared|things are not so scary when someone holds your hand}.";
 
@@ -143,18 +155,22 @@ static const char *const animal_rows[][STORY_FIELDS] = {
      "near the road"},
     {"frog", "could not find the pond", "a bowl of water", "took the frog to the pond",
      "in the grass"},
-    {"kitten", "had lost its mother", "some milk", "found its mother in the barn",
-     "behind a rock"},
+    {"kitten", "had lost its mother", "some milk", "found its mother in the barn", "behind a rock"},
     {"turtle", "was on its back", "a strong stick", "turned the turtle over", "on the path"},
 };
 static const char animal_text[] =
     "$He {loved|liked} all animals.\nOne $weather day, $hero was walking $place. $He heard a small "
-    "sound. {$He looked around and saw|There was} a little $a $e. The $a $b. \"Poor little $a!\" said "
-    "$hero. \"I want to help you.\"\n$hero ran to $his friend $pal. \"{Please come with me|I need your "
-    "help}. There is a little $a and it {needs help|is very sad},\" $he said. $pal {brought|came with} "
-    "$c. {Together they|They worked together and} $d. The $a {was happy again|looked at them and was "
+    "sound. {$He looked around and saw|There was} a little $a $e. The $a $b. \"Poor little $a!\" "
+    "said "
+    "$hero. \"I want to help you.\"\n$hero ran to $his friend $pal. \"{Please come with me|I need "
+    "your "
+    "help}. There is a little $a and it {needs help|is very sad},\" $he said. $pal {brought|came "
+    "with} "
+    "$c. {Together they|They worked together and} $d. The $a {was happy again|looked at them and "
+    "was "
     "happy}.\n\"{You are so kind|You have a good heart},\" said $pal. The next day, the $a came to "
-    "visit $hero. {It stayed all day and they played.|They became good friends.} $hero learned that "
+    "visit $hero. {It stayed all day and they played.|They became good friends.} $hero learned "
+    "that "
     "{even small friends need help|being kind makes new friends}.";
 
 // a: what is made; b: what is missing; c: who has it; d: how it is made.
@@ -169,10 +185,13 @@ static const char bake_text[] =
     "$He {loved|liked} to cook with $his $elder.\nOne $weather day, $hero wanted to make $a for "
     "{$his $elder's birthday|a party}. $He looked in the kitchen, but they had no more $b. "
     "\"{Oh no!|What can we do?}\" said $hero. \"{I cannot make $a without $b|We need $b to make "
-    "$a}.\" $His $elder said, \"{You can ask|Let us ask} $c.\"\nSo $hero went to see $c. \"Hello, may I "
-    "have some $b, please?\" $he asked. \"{Yes, of course|Yes, you may}! Here you are,\" was the answer. "
+    "$a}.\" $His $elder said, \"{You can ask|Let us ask} $c.\"\nSo $hero went to see $c. \"Hello, "
+    "may I "
+    "have some $b, please?\" $he asked. \"{Yes, of course|Yes, you may}! Here you are,\" was the "
+    "answer. "
     "$hero said, \"Thank you!\" and ran home. $He and $his $elder $d. {Soon the house smelled very "
-    "good.|It smelled so good.}\nWhen it was ready, $hero {took some back to say thank you|shared it "
+    "good.|It smelled so good.}\nWhen it was ready, $hero {took some back to say thank you|shared "
+    "it "
     "with everyone}. They all ate and {were happy|laughed}. $hero learned that {it is nice to "
     "share|asking with a kind word helps}.";
 
@@ -187,12 +206,17 @@ static const char *const weather_rows[][STORY_FIELDS] = {
 };
 static const char weather_text[] =
     "One day, $hero wanted to $a with $his friend $pal. $He {was very excited|waited all week "
-    "for it}.\nBut when $he {woke up|looked out of the window}, $b. $hero was {sad|angry}. \"{It is "
-    "not fair|Now we cannot play}!\" $he said. \"I wanted to $a.\"\n$pal had an idea. \"{We can still "
-    "have fun|Do not be sad}. {Come with me|Let us try something new},\" said $pal. So they $c. They "
-    "{told stories and sang songs|laughed and told stories}. $hero {forgot that $he was sad|was not "
+    "for it}.\nBut when $he {woke up|looked out of the window}, $b. $hero was {sad|angry}. \"{It "
+    "is "
+    "not fair|Now we cannot play}!\" $he said. \"I wanted to $a.\"\n$pal had an idea. \"{We can "
+    "still "
+    "have fun|Do not be sad}. {Come with me|Let us try something new},\" said $pal. So they $c. "
+    "They "
+    "{told stories and sang songs|laughed and told stories}. $hero {forgot that $he was sad|was "
+    "not "
     "sad anymore}. It was so much fun!\nThe next day, $d. {\"Look!\" said $pal. \"Now we can go "
-    "out!\"|\"Look outside!\" said $hero.} They went out to $a at last. $hero learned that {a bad day "
+    "out!\"|\"Look outside!\" said $hero.} They went out to $a at last. $hero learned that {a bad "
+    "day "
     "can become a good day|you can have fun with a friend every day}.";
 
 // a: the skill; b: what goes wrong; c: the advice; d: success.
@@ -210,12 +234,18 @@ static const char *const learn_rows[][STORY_FIELDS] = {
 };
 static const char learn_text[] =
     "$hero wanted to learn how to $a. $His friend $pal {could do it very well|was very good at "
-    "it}.\nOne $weather day, $hero tried to $a. $He $b. $He tried again, but {it was too hard|$he $b "
-    "again}. \"{I will never learn it|I cannot do it},\" said $hero. $He {sat down and cried|wanted to "
-    "stop}.\n$pal {sat next to $him|came to $him} and said, \"{It was hard for me too|Do not give up}. "
-    "{I can show you|Let me help you}. $c.\" $hero tried again and again. {Every day it was a little "
-    "better.|It was better every time.} Then, one day, $he $d! \"{I did it|Look at me}!\" $hero said. "
-    "$pal {clapped and smiled|was very proud}.\n$hero learned that {you must never give up|if you try "
+    "it}.\nOne $weather day, $hero tried to $a. $He $b. $He tried again, but {it was too hard|$he "
+    "$b "
+    "again}. \"{I will never learn it|I cannot do it},\" said $hero. $He {sat down and "
+    "cried|wanted to "
+    "stop}.\n$pal {sat next to $him|came to $him} and said, \"{It was hard for me too|Do not give "
+    "up}. "
+    "{I can show you|Let me help you}. $c.\" $hero tried again and again. {Every day it was a "
+    "little "
+    "better.|It was better every time.} Then, one day, $he $d! \"{I did it|Look at me}!\" $hero "
+    "said. "
+    "$pal {clapped and smiled|was very proud}.\n$hero learned that {you must never give up|if you "
+    "try "
     "hard, you can do it}.";
 
 // a: the food; b: where it is.
@@ -226,14 +256,20 @@ static const char *const greedy_rows[][STORY_FIELDS] = {
     {"candies", "in the jar"},
 };
 static const char greedy_text[] =
-    "$He {loved|liked} to eat $a.\nOne day, $hero saw many $a $b. $His $elder said, \"{Please wait. "
+    "$He {loved|liked} to eat $a.\nOne day, $hero saw many $a $b. $His $elder said, \"{Please "
+    "wait. "
     "The $a are for the party|Do not eat them now. They are for everyone}.\" But $hero {was very "
     "hungry|could not wait}. When $his $elder {went away|was not looking}, $he ate one. It was so "
-    "good! Then $he ate {another one and another one|two more}. Soon all the $a were gone.\n$hero's "
-    "belly began to hurt. $His $elder came back and asked, \"{Where are the $a?|What happened to the "
-    "$a?}\" $hero {looked at the floor|felt very bad}. \"I ate them all. I am sorry,\" $he said. $His "
-    "$elder {was not happy, but $ehe|gave $him some water and} said, \"{Thank you for telling me the "
-    "truth|Next time, please wait}. {Now let us make more|You can help me make more}.\"\n$hero helped "
+    "good! Then $he ate {another one and another one|two more}. Soon all the $a were "
+    "gone.\n$hero's "
+    "belly began to hurt. $His $elder came back and asked, \"{Where are the $a?|What happened to "
+    "the "
+    "$a?}\" $hero {looked at the floor|felt very bad}. \"I ate them all. I am sorry,\" $he said. "
+    "$His "
+    "$elder {was not happy, but $ehe|gave $him some water and} said, \"{Thank you for telling me "
+    "the "
+    "truth|Next time, please wait}. {Now let us make more|You can help me make more}.\"\n$hero "
+    "helped "
     "$his $elder make new $a. {This time $he waited for the party.|Then $he gave the first one to "
     "$pal.} $hero learned {to wait and to share|that it is not good to eat too much}.";
 
@@ -246,13 +282,17 @@ static const char *const way_rows[][STORY_FIELDS] = {
 };
 static const char way_text[] =
     "$He lived in a {small|little} house near the forest. $His $elder said, \"Do not go too far "
-    "away.\"\nOne $weather day, $hero saw a $look {butterfly|flower} in the forest. It was so pretty "
-    "that $he {walked|ran} on and on. {Soon $he did not know the way home.|When $he looked around, $he "
+    "away.\"\nOne $weather day, $hero saw a $look {butterfly|flower} in the forest. It was so "
+    "pretty "
+    "that $he {walked|ran} on and on. {Soon $he did not know the way home.|When $he looked around, "
+    "$he "
     "was lost.} The sky was getting dark. $hero {sat down and cried|was scared}.\nThen $a came to "
-    "$him. \"{Why are you crying?|Are you lost?}\" asked the $c. \"{I want to go home|I cannot find my "
+    "$him. \"{Why are you crying?|Are you lost?}\" asked the $c. \"{I want to go home|I cannot "
+    "find my "
     "house},\" said $hero. \"{Do not worry|Do not be afraid}. $b,\" said the $c. \"Come with me.\" "
     "They went {past the tall trees|over the bridge|down the hill}. At last $hero "
-    "saw {the light of $his house|$his house}.\n$His $elder {ran out and hugged $him|was so happy to "
+    "saw {the light of $his house|$his house}.\n$His $elder {ran out and hugged $him|was so happy "
+    "to "
     "see $him}. \"Thank you, $c!\" said $hero. {$He gave the $c $food.|$He waved and the $c went "
     "away.} After that, $hero {never went too far away|always listened to $his $elder}.";
 
@@ -264,20 +304,27 @@ static const char *const shy_rows[][STORY_FIELDS] = {
     {"sitting alone on the swing", "played on the swing"},
 };
 static const char shy_text[] =
-    "$He {liked to play|played} $place every day.\nOne $weather day, $hero saw someone new. {It was a "
-    "child|It was someone} named $pal. $pal was $a. $Phe {looked sad|looked lonely}. The others were "
+    "$He {liked to play|played} $place every day.\nOne $weather day, $hero saw someone new. {It "
+    "was a "
+    "child|It was someone} named $pal. $pal was $a. $Phe {looked sad|looked lonely}. The others "
+    "were "
     "playing, but {nobody talked to $pal|nobody asked $pal to play}.\n$hero {walked over|went to "
-    "$pal} and said, \"Hello, my name is $hero. {Do you want to play with me?|What is your name?}\" "
-    "\"{I am $pal|My name is $pal},\" said $pal in a {small|quiet} voice. \"I am new here and {I do "
-    "not have any friends|I do not know anyone}.\" \"{I can be your friend|Now you have a friend},\" "
+    "$pal} and said, \"Hello, my name is $hero. {Do you want to play with me?|What is your "
+    "name?}\" "
+    "\"{I am $pal|My name is $pal},\" said $pal in a {small|quiet} voice. \"I am new here and {I "
+    "do "
+    "not have any friends|I do not know anyone}.\" \"{I can be your friend|Now you have a "
+    "friend},\" "
     "said $hero. $He gave $pal $food. $pal {smiled|began to smile}.\nThen they $b. They {laughed a "
     "lot|had so much fun}. {When it was time to go home, $pal said, \"Thank you for being my "
-    "friend.\"|\"Will you play with me tomorrow?\" asked $pal. \"Yes!\" said $hero.} $hero learned that "
+    "friend.\"|\"Will you play with me tomorrow?\" asked $pal. \"Yes!\" said $hero.} $hero learned "
+    "that "
     "{a kind word can make a new friend|it is good to be kind to everyone}.";
 
-#define PLOT(name) {name##_rows, COUNT(name##_rows), name##_text}
+#define PLOT(name) \
+  { name##_rows, COUNT(name##_rows), name##_text }
 const story_plot story_plots[] = {
-    PLOT(lost),    PLOT(stuck), PLOT(broken), PLOT(share),  PLOT(fear), PLOT(animal), PLOT(bake),
-    PLOT(weather), PLOT(learn), PLOT(greedy), PLOT(way),    PLOT(shy),
+    PLOT(lost), PLOT(stuck),   PLOT(broken), PLOT(share),  PLOT(fear), PLOT(animal),
+    PLOT(bake), PLOT(weather), PLOT(learn),  PLOT(greedy), PLOT(way),  PLOT(shy),
 };
 const size_t story_plot_count = COUNT(story_plots);
