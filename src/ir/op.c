@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "base/text.h"
 #include "ir/ops/ops.h"
 
 // Shorthands of the rows.
@@ -105,6 +106,19 @@ static unsigned allowed(const milo_op_info *info, const milo_param *param) {
   }
 }
 
+static milo_status bad_dtype(const milo_op *op, const milo_param *param, milo_dtype dtype,
+                             unsigned domain, milo_diag *diag) {
+  milo_text all = {0};
+  for (unsigned d = 1; d < MILO_DTYPE_COUNT; d++)
+    if (domain & BIT(d))
+      milo_text_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", milo_dtype_name((milo_dtype)d));
+  const milo_status status = milo_fail(
+      diag, op->loc, MILO_ERR_INVALID, "%s.%s has element type %s, expected %s%s", op->name,
+      param->name, milo_dtype_name(dtype), (domain & (domain - 1)) != 0 ? "one of " : "", all.data);
+  milo_text_deinit(&all);
+  return status;
+}
+
 // One value given for a parameter. vars: the element type each type variable has so far.
 static milo_status check_value(const milo_op *op, const milo_param *param, const milo_value *value,
                                milo_dtype *vars, milo_diag *diag) {
@@ -115,10 +129,7 @@ static milo_status check_value(const milo_op *op, const milo_param *param, const
     return milo_fail(diag, op->loc, MILO_ERR_INVALID, "%s.%s must be a tensor", op->name,
                      param->name);
   const milo_dtype dtype = value->type.dtype;
-  if ((domain & BIT(dtype)) == 0)
-    return milo_fail(diag, op->loc, MILO_ERR_INVALID,
-                     "%s.%s has element type %s, which it does not take", op->name, param->name,
-                     milo_dtype_name(dtype));
+  if ((domain & BIT(dtype)) == 0) return bad_dtype(op, param, dtype, domain, diag);
   if ((param->flags & MILO_PARAM_CONST) && value->literal == NULL)
     return milo_fail(diag, op->loc, MILO_ERR_INVALID,
                      "%s.%s must be a constant, but %s is computed", op->name, param->name,
@@ -149,6 +160,49 @@ static milo_status check_arg(const milo_op *op, const milo_param *param, milo_dt
   return MILO_OK;
 }
 
+enum { MAX_WORD = 32 };
+
+// Insertions, deletions and replacements that make b of a; MAX_WORD for long words.
+static size_t edits(const char *a, const char *b) {
+  const size_t m = strlen(a), n = strlen(b);
+  if (m >= MAX_WORD || n >= MAX_WORD) return MAX_WORD;
+  size_t row[MAX_WORD];
+  for (size_t j = 0; j <= n; j++) row[j] = j;
+  for (size_t i = 1; i <= m; i++) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= n; j++) {
+      const size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      const size_t shorter = row[j - 1] < row[j] ? row[j - 1] : row[j];
+      row[j] = replace < shorter + 1 ? replace : shorter + 1;
+    }
+  }
+  return row[n];
+}
+
+// An argument that is no parameter: names the parameter that was probably meant, or all of them.
+static milo_status unknown_arg(const milo_op *op, const char *name, milo_diag *diag) {
+  const milo_param *best = NULL;
+  size_t least = strlen(name) > 4 ? 3 : 2;  // beyond that words have little in common
+  milo_text all = {0};
+  for (const milo_param *p = table[op->code].params; p->name != NULL; p++) {
+    milo_text_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", p->name);
+    const size_t distance = edits(name, p->name);
+    if (distance >= least) continue;
+    least = distance;
+    best = p;
+  }
+  const milo_status status =
+      best != NULL
+          ? milo_fail(diag, op->loc, MILO_ERR_INVALID, "%s has no parameter %s\ndid you mean %s?",
+                      op->name, name, best->name)
+          : milo_fail(diag, op->loc, MILO_ERR_INVALID,
+                      "%s has no parameter %s\nits parameters are %s", op->name, name, all.data);
+  milo_text_deinit(&all);
+  return status;
+}
+
 milo_status milo_op_check(const milo_op *op, milo_diag *diag) {
   milo_dtype vars[MILO_TYPE_VARS] = {MILO_DTYPE_NONE};
   milo_status status = MILO_OK;
@@ -158,8 +212,7 @@ milo_status milo_op_check(const milo_op *op, milo_diag *diag) {
   }
   for (size_t i = 0; i < op->arg_count; i++)
     if (op->code != MILO_OP_const && milo_op_param(op->code, op->args[i].name) == NULL)
-      status = milo_fail(diag, op->loc, MILO_ERR_INVALID, "%s has no parameter %s", op->name,
-                         op->args[i].name);
+      status = unknown_arg(op, op->args[i].name, diag);
   return status;
 }
 

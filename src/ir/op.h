@@ -99,8 +99,9 @@ MILO_MUST_USE milo_status milo_op_infer(const milo_op *op, milo_types *out, milo
 MILO_MUST_USE milo_status milo_ir_verify(const milo_program *program, milo_diag *diag);
 MILO_MUST_USE milo_status milo_ir_verify_func(const milo_func *func, milo_diag *diag);
 
-// Gives the function's parameters concrete types and infers everything after them anew.
-// types: one a parameter.
+// Gives the function's parameters concrete types and infers everything after them anew. What
+// inference leaves unknown keeps its declared dims. types: one a parameter, compatible with its
+// own. After a failure the function is of no use.
 MILO_MUST_USE milo_status milo_func_specialize(milo_func *func, const milo_type *types,
                                                milo_diag *diag);
 
