@@ -26,8 +26,8 @@ MILO_MUST_USE milo_status milo_text_parse(const char *text, size_t bytes, const 
 // Appends the canonical text: the layout of Apple's compiler, function inputs, arguments and
 // attributes sorted by name, floats as shortest hexadecimal, no newline at the end. Parsing it
 // gives the same program again. A tensor literal of more than 4,096 equal elements is written as
-// one number. Fails only for what has no text: literals of unknown or inconsistent shape.
-MILO_MUST_USE milo_status milo_text_print(const milo_program *program, milo_diag *diag,
-                                          milo_text *out);
+// one number. MILO_ERR_INVALID only for a program that breaks the IR's rules: a literal whose
+// elements do not fit its shape.
+MILO_MUST_USE milo_status milo_text_print(const milo_program *program, milo_text *out);
 
 #endif
