@@ -154,6 +154,7 @@ struct milo_program {
   int refs;
   int version_major, version_minor;  // 1.0 or 1.3
   bool has_attrs;                    // "[]" or more was written after program(...)
+  bool final_newline;                // the text ended in one (Apple's own does not)
   milo_attrs attrs;
   milo_func **funcs;
   size_t func_count, func_capacity;

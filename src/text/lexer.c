@@ -9,9 +9,7 @@ static bool is_name_start(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static bool is_name_part(char c) {
-  return is_name_start(c) || is_digit(c) || c == '@' || c == '.';
-}
+static bool is_name_part(char c) { return is_name_start(c) || is_digit(c) || c == '@' || c == '.'; }
 
 void milo_lexer_init(milo_lexer *lexer, const milo_source *source, milo_diag *diag) {
   const bool has_mark = source->bytes >= 3 && memcmp(source->text, "\xef\xbb\xbf", 3) == 0;
@@ -109,9 +107,8 @@ milo_token milo_lexer_next(milo_lexer *lexer) {
                     (unsigned)(unsigned char)c);
   // One message for a run of bytes that can start nothing (binary data, UTF-8 outside strings).
   size_t end = lexer->at + 1;
-  while (end < lexer->source->bytes &&
-         ((unsigned char)lexer->source->text[end] >= 0x7f ||
-          (unsigned char)lexer->source->text[end] < '\t'))
+  while (end < lexer->source->bytes && ((unsigned char)lexer->source->text[end] >= 0x7f ||
+                                        (unsigned char)lexer->source->text[end] < '\t'))
     end++;
   return bad(lexer, end);
 }

@@ -14,10 +14,10 @@ static const struct {
   const char *name;
   milo_type_kind kind;
 } type_words[] = {
-    {"tensor", MILO_TYPE_TENSOR},       {"state", MILO_TYPE_STATE},
-    {"list", MILO_TYPE_LIST},           {"tuple", MILO_TYPE_TUPLE},
-    {"dict", MILO_TYPE_DICT},           {"tensor_buffer", MILO_TYPE_OTHER},
-    {"pixel_buffer", MILO_TYPE_OTHER},  {"circular_buffer", MILO_TYPE_OTHER},
+    {"tensor", MILO_TYPE_TENSOR},      {"state", MILO_TYPE_STATE},
+    {"list", MILO_TYPE_LIST},          {"tuple", MILO_TYPE_TUPLE},
+    {"dict", MILO_TYPE_DICT},          {"tensor_buffer", MILO_TYPE_OTHER},
+    {"pixel_buffer", MILO_TYPE_OTHER}, {"circular_buffer", MILO_TYPE_OTHER},
 };
 enum { TYPE_WORDS = sizeof type_words / sizeof type_words[0] };
 
@@ -82,7 +82,8 @@ static bool parse_dim(milo_parser *p, milo_type *type, bool *unranked) {
 static bool parse_tensor_type(milo_parser *p, milo_type *out) {
   const size_t start = p->token.offset;
   const milo_dtype dtype = find_dtype(p, &p->token);
-  if (dtype == MILO_DTYPE_NONE) return milo_parser_expected(p, "an element type (fp16, int32, ...)");
+  if (dtype == MILO_DTYPE_NONE)
+    return milo_parser_expected(p, "an element type (fp16, int32, ...)");
   milo_parser_advance(p);
   *out = milo_type_scalar(dtype);
   if (!milo_parser_expect(p, ',') || !milo_parser_expect(p, '[')) return false;
@@ -393,11 +394,11 @@ static bool read_blob(milo_parser *p, milo_literal *out) {
       out->blob_path = value.strings[0];
       has_path = true;
     } else {
-      if (value.kind != MILO_LITERAL_DATA || value.count != 1 || !milo_dtype_is_int(value.type.dtype))
+      if (value.kind != MILO_LITERAL_DATA || value.count != 1 ||
+          !milo_dtype_is_int(value.type.dtype))
         return milo_parser_fail(p, at, "offset must be an integer");
       const int64_t offset = milo_literal_int(&value, 0);
-      if (offset < 0)
-        return milo_parser_fail(p, at, "offset must be from 0 to 2^63 - 1");
+      if (offset < 0) return milo_parser_fail(p, at, "offset must be from 0 to 2^63 - 1");
       out->blob_offset = (uint64_t)offset;
       has_offset = true;
     }

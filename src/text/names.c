@@ -16,7 +16,8 @@ static milo_name **find_slot(milo_name **slots, size_t count, const char *text, 
                              uint64_t hash) {
   for (size_t i = hash & (count - 1);; i = (i + 1) & (count - 1)) {
     const milo_name *name = slots[i];
-    if (!name || (name->hash == hash && name->bytes == bytes && memcmp(name->text, text, bytes) == 0))
+    if (!name ||
+        (name->hash == hash && name->bytes == bytes && memcmp(name->text, text, bytes) == 0))
       return &slots[i];
   }
 }
@@ -46,28 +47,17 @@ milo_name *milo_names_intern(milo_parser *p, const char *text, size_t bytes) {
   return *slot;
 }
 
-bool milo_names_define(milo_parser *p, milo_name *name, milo_value *value) {
-  if (name->value && name->scope == p->scope) return false;
-  const milo_shadowed before = {name, name->value, name->scope};
+void milo_names_define(milo_parser *p, milo_name *name, milo_value *value) {
+  const milo_shadowed before = {name, name->value};
   MILO_PUSH(p->arena, p->log, p->log_count, p->log_capacity, before);
   name->value = value;
-  name->scope = p->scope;
-  return true;
 }
 
-milo_scope milo_names_open(milo_parser *p) {
-  const milo_scope scope = {p->scope, p->log_count};
-  p->scope = ++p->scopes;
-  return scope;
-}
-
-void milo_names_close(milo_parser *p, milo_scope scope) {
-  while (p->log_count > scope.log_count) {
+void milo_names_close(milo_parser *p, size_t mark) {
+  while (p->log_count > mark) {
     const milo_shadowed *before = &p->log[--p->log_count];
     before->name->value = before->value;
-    before->name->scope = before->scope;
   }
-  p->scope = scope.outer;
 }
 
 // At most two letters apart, and less than a third of the word (Levenshtein).

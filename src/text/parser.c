@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MIL text to IR: programs, functions, statements. One token of lookahead. After an error the parser
-// goes on at the next ';', so that one run finds several.
+// MIL text to IR: programs, functions, statements. One token of lookahead. After an error the
+// parser goes on at the next ';', so that one run finds several.
 #include "text/parser.h"
 
 #include <stdlib.h>
@@ -106,12 +106,6 @@ static milo_loc loc_of(const milo_parser *p, size_t offset) {
 
 // ---- names ----
 
-static void define(milo_parser *p, milo_name *name, milo_value *value, size_t offset) {
-  if (!milo_names_define(p, name, value))
-    milo_parser_fail(p, offset, "'%s' is defined twice\nevery value needs a name of its own",
-                     name->text);
-}
-
 static milo_value *use(milo_parser *p, const milo_token *token) {
   milo_name *name = intern(p, token);
   if (name->value) return name->value;
@@ -130,13 +124,13 @@ static milo_value *use(milo_parser *p, const milo_token *token) {
   return value;
 }
 
-// Key of a list of arguments or attributes; each may be given once. lists was advanced at its start.
+// Key of a list of arguments or attributes; each may be given once. lists was advanced at its
+// start.
 static bool take_key(milo_parser *p, const char *what, uint32_t list, milo_name **out) {
   milo_token token;
   if (!expect_name(p, what, &token)) return false;
   *out = intern(p, &token);
-  if ((*out)->seen == list)
-    milo_parser_fail(p, token.offset, "'%s' is given twice", (*out)->text);
+  if ((*out)->seen == list) milo_parser_fail(p, token.offset, "'%s' is given twice", (*out)->text);
   (*out)->seen = list;
   return milo_parser_expect(p, '=');
 }
@@ -166,7 +160,6 @@ static bool parse_attrs(milo_parser *p, milo_attrs *attrs, bool *out_given) {
 typedef struct result {
   milo_type type;
   milo_name *name;
-  size_t offset;
 } result;
 
 typedef struct result_list {
@@ -220,8 +213,9 @@ static void attributes_to_arguments(milo_parser *p, milo_op *op) {
   size_t kept = 0;
   for (size_t i = 0; i < op->attrs.count; i++) {
     const milo_attr attr = op->attrs.items[i];
-    const bool is_operand = op->code == MILO_OP_unknown ? strcmp(attr.name, "name") != 0
-                                                        : milo_op_param(op->code, attr.name) != NULL;
+    const bool is_operand = op->code == MILO_OP_unknown
+                                ? strcmp(attr.name, "name") != 0
+                                : milo_op_param(op->code, attr.name) != NULL;
     if (!is_operand || milo_op_arg(op, attr.name)) {
       op->attrs.items[kept++] = attr;
       continue;
@@ -238,7 +232,7 @@ static bool parse_block_body(milo_parser *p, milo_block *block);
 // [ name ] [ "(" [ type name { "," type name } ] ")" ] [ attributes ] block
 static bool parse_nested_block(milo_parser *p, milo_op *op) {
   if (!milo_parser_enter(p)) return false;
-  const milo_scope scope = milo_names_open(p);
+  const size_t mark = p->log_count;
   milo_block *block = milo_op_add_block(op);
   bool parsed = true;
   if (p->token.kind == MILO_TOKEN_NAME) {
@@ -253,27 +247,27 @@ static bool parse_nested_block(milo_parser *p, milo_op *op) {
                milo_parser_type(p, &type) && expect_name(p, "a parameter's name", &token);
       if (!parsed) break;
       milo_name *name = intern(p, &token);
-      define(p, name, milo_block_add_param(block, name->text, type), token.offset);
+      milo_names_define(p, name, milo_block_add_param(block, name->text, type));
     }
   }
   parsed = parsed && parse_attrs(p, &block->attrs, NULL) && parse_block_body(p, block);
-  milo_names_close(p, scope);
+  milo_names_close(p, mark);
   milo_parser_leave(p);
   return parsed;
 }
 
 static bool parse_results(milo_parser *p, result_list *out) {
   if (!milo_parser_at_type(p)) {
-    // `opname(`, `opname<opset>(`: an operation without results. Else a type is missing or misspelt.
+    // `opname(`, `opname<opset>(`: an operation without results. Else a type is missing or
+    // misspelt.
     const bool is_op = p->ahead.kind == MILO_TOKEN_PUNCT && strchr("(<", p->ahead.punct);
     milo_type type;
     return p->token.kind == MILO_TOKEN_NAME && is_op ? true : milo_parser_type(p, &type);
   }
   do {
-    result r = {.offset = p->token.offset};
+    result r;
     milo_token token;
     if (!milo_parser_type(p, &r.type)) return false;
-    r.offset = p->token.offset;
     if (!expect_name(p, "a name for the result", &token)) return false;
     r.name = intern(p, &token);
     MILO_PUSH(p->arena, out->items, out->count, out->capacity, r);
@@ -325,7 +319,7 @@ static void parse_statement(milo_parser *p, milo_block *block) {
     const result *r = &results.items[i];
     milo_value *value =
         op ? milo_op_add_result(op, r->name->text, r->type) : MILO_NEW(p->arena, milo_value);
-    define(p, r->name, value, r->offset);
+    milo_names_define(p, r->name, value);
   }
   if (op && op->code == MILO_OP_const && op->result_count == 1)
     op->results[0]->literal = milo_attrs_find(&op->attrs, "val");
@@ -368,7 +362,7 @@ static bool parse_params(milo_parser *p, milo_func *func) {
     if (index > 0 && !milo_parser_take(p, ',')) return milo_parser_expected(p, "',' or ')'");
     if (!milo_parser_type(p, &type) || !expect_name(p, "an input's name", &token)) return false;
     milo_name *name = intern(p, &token);
-    define(p, name, milo_func_add_param(func, name->text, type), token.offset);
+    milo_names_define(p, name, milo_func_add_param(func, name->text, type));
     if (!parse_attrs(p, &func->param_attrs[index], NULL)) return false;
   }
   milo_parser_advance(p);
@@ -405,7 +399,8 @@ static bool parse_version(milo_parser *p) {
   const bool known = token.bytes >= 3 && token.bytes <= 4 && text[0] == '1' && text[1] == '.' &&
                      strspn(text + 2, "0123456789") >= (size_t)(end - text - 2);
   if (!known)
-    return milo_parser_fail(p, token.offset, "unknown version '%.*s'\nMIL's versions are 1.0 to 1.3",
+    return milo_parser_fail(p, token.offset,
+                            "unknown version '%.*s'\nMIL's versions are 1.0 to 1.3",
                             token.bytes > 40 ? 40 : (int)token.bytes, text);
   p->program->version_major = 1;
   p->program->version_minor = atoi(text + 2);
@@ -423,9 +418,9 @@ static void parse_program(milo_parser *p) {
       !parse_attrs(p, &p->program->attrs, &p->program->has_attrs) || !milo_parser_expect(p, '{'))
     return;
   while (!milo_parser_take(p, '}')) {
-    const milo_scope scope = milo_names_open(p);
+    const size_t mark = p->log_count;
     const bool parsed = parse_function(p);
-    milo_names_close(p, scope);
+    milo_names_close(p, mark);
     p->names_lost = false;
     if (parsed) continue;
     p->depth = 0;
@@ -443,6 +438,7 @@ milo_status milo_text_parse(const char *text, size_t bytes, const char *name, mi
   source->name = milo_arena_strdup(&program->arena, name);
   source->text = milo_arena_strndup(&program->arena, text, bytes);
   source->bytes = bytes;
+  program->final_newline = bytes > 0 && text[bytes - 1] == '\n';
 
   milo_parser p = {.diag = diag, .program = program, .arena = &program->arena};
   milo_lexer_init(&p.lexer, source, diag);

@@ -14,7 +14,6 @@ typedef struct milo_name {
   size_t bytes;
   uint64_t hash;
   milo_value *value;  // what it stands for here; NULL: nothing
-  uint32_t scope;     // the block that defined it
   uint32_t seen;      // the last list (arguments, attributes) it was a key of
   bool is_function;
 } milo_name;
@@ -22,7 +21,6 @@ typedef struct milo_name {
 typedef struct milo_shadowed {
   milo_name *name;
   milo_value *value;
-  uint32_t scope;
 } milo_shadowed;
 
 // A growing array in malloc'ed memory, reused from literal to literal.
@@ -44,7 +42,7 @@ typedef struct milo_parser {
   size_t name_count, slot_count;
   milo_shadowed *log;  // what leaving a block restores
   size_t log_count, log_capacity;
-  uint32_t scope, scopes, lists;
+  uint32_t lists;
   bool names_lost;  // a statement was given up before its results were known
 
   milo_scratch numbers, strings;
@@ -74,15 +72,10 @@ void milo_parser_leave(milo_parser *p);
 // ---- names (names.c) ----
 
 milo_name *milo_names_intern(milo_parser *p, const char *text, size_t bytes);
-// False if the block that is open has already defined the name.
-bool milo_names_define(milo_parser *p, milo_name *name, milo_value *value);
-// Opens and closes a block's scope: inner names hide outer ones.
-typedef struct milo_scope {
-  uint32_t outer;
-  size_t log_count;
-} milo_scope;
-milo_scope milo_names_open(milo_parser *p);
-void milo_names_close(milo_parser *p, milo_scope scope);
+// From here to the end of the block the name stands for value.
+void milo_names_define(milo_parser *p, milo_name *name, milo_value *value);
+// Ends the scope of all names defined since log_count was mark.
+void milo_names_close(milo_parser *p, size_t mark);
 // The visible name nearest to a misspelt one, NULL if none is near.
 const milo_name *milo_names_nearest(const milo_parser *p, const char *text, size_t bytes);
 // Few letters apart (a measure for hints).

@@ -62,8 +62,9 @@ static bool all_equal(const milo_literal *literal) {
     return true;
   }
   const size_t bits = milo_dtype_bits(literal->type.dtype);
-  if (bits % 8 == 0) return memcmp(literal->data, (const char *)literal->data + bits / 8,
-                                   (literal->count - 1) * (bits / 8)) == 0;
+  if (bits % 8 == 0)
+    return memcmp(literal->data, (const char *)literal->data + bits / 8,
+                  (literal->count - 1) * (bits / 8)) == 0;
   const int64_t first = milo_number_load_int(literal->type.dtype, literal->data, 0);
   for (size_t i = 1; i < literal->count; i++)
     if (milo_number_load_int(literal->type.dtype, literal->data, i) != first) return false;
@@ -104,8 +105,7 @@ static milo_status print_tensor(printer *p, const milo_literal *literal, bool de
   } else if (unknown_axis >= 0) {
     dims[unknown_axis] = 0;
   }
-  if (type->rank < 0 || known != literal->count)
-    return MILO_ERR_INVALID;
+  if (type->rank < 0 || known != literal->count) return MILO_ERR_INVALID;
   // Lists within lists are written only if there is an element in them: [0, 4] and [4, 0] as [].
   if (literal->count == 0) {
     put(p, "[]");
@@ -323,6 +323,7 @@ static milo_status print_program(printer *p, const milo_program *program) {
   }
   for (size_t i = 0; i < program->func_count; i++) MILO_TRY(print_func(p, program->funcs[i]));
   milo_text_putc(p->out, '}');
+  if (program->final_newline) milo_text_putc(p->out, '\n');
   return MILO_OK;
 }
 

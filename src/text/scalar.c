@@ -88,7 +88,8 @@ static double decimal_to_double(const char *text, size_t bytes) {
   return value;
 }
 
-// Significant decimal digits one after the other: the first one is not 0, its weight is 10^exponent.
+// Significant decimal digits one after the other: the first one is not 0, its weight is
+// 10^exponent.
 typedef struct digit_cursor {
   const char *at, *end;
 } digit_cursor;
@@ -129,17 +130,17 @@ static uint64_t stored_bits(milo_dtype dtype, double value) {
   return bits;
 }
 
-// A double that dtype rounds as it would the exact decimal number. Rounding the nearest double again
-// goes wrong only where that double lies between two values of dtype, exactly halfway; there, the
-// side on which the decimal number lies decides.
+// A double that dtype rounds as it would the exact decimal number. Rounding the nearest double
+// again goes wrong only where that double lies between two values of dtype, exactly halfway; there,
+// the side on which the decimal number lies decides.
 static double decimal_for_dtype(const char *text, size_t bytes, const number_form *form,
                                 milo_dtype dtype) {
   const double value = decimal_to_double(text, bytes);
   if (dtype == MILO_FP64) return value;
   const double above = nextafter(value, INFINITY), below = nextafter(value, -INFINITY);
   const uint64_t bits = stored_bits(dtype, value);
-  if (value == 0 ||
-      (stored_bits(dtype, above) == bits && stored_bits(dtype, below) == bits) || isinf(value))
+  if (value == 0 || (stored_bits(dtype, above) == bits && stored_bits(dtype, below) == bits) ||
+      isinf(value))
     return value;
   const int side = compare_decimal(form, value);
   return side == 0 ? value : side > 0 ? above : below;

@@ -5,8 +5,8 @@
 
 #include "base/text.h"
 
-// Converts a number as MIL writes it (decimal, hexadecimal float, inf, nan; signed) and stores it as
-// element i of data (see milo_number_store). Floats: any form, rounded once to nearest even.
+// Converts a number as MIL writes it (decimal, hexadecimal float, inf, nan; signed) and stores it
+// as element i of data (see milo_number_store). Floats: any form, rounded once to nearest even.
 // Integers: decimal digits within range. False: not such a number; *out_why, if set, is a phrase
 // that says why ("does not fit"), else it is malformed.
 bool milo_scalar_parse(const char *text, size_t bytes, milo_dtype dtype, void *data, size_t i,
@@ -15,7 +15,8 @@ bool milo_scalar_parse(const char *text, size_t bytes, milo_dtype dtype, void *d
 // Appends element i of data: integers in decimal, bools as true and false, floats as the shortest
 // hexadecimal of their value (0x1.8p+1, 0x0p+0, -inf, nan).
 void milo_scalar_print(milo_text *out, milo_dtype dtype, const void *data, size_t i);
-// Appends as C's "%.17g" does in the C locale; integral values below 2^53 without point or exponent.
+// Appends as C's "%.17g" does in the C locale; integral values below 2^53 without point or
+// exponent.
 void milo_scalar_print_decimal(milo_text *out, double value);
 
 #endif

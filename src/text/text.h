@@ -10,7 +10,7 @@
 
 // Bounds on what a text may ask for, so that no input can exhaust stack or memory.
 enum {
-  MILO_TEXT_MAX_DEPTH = 64,           // blocks, types and literals within one another
+  MILO_TEXT_MAX_DEPTH = 64,             // blocks, types and literals within one another
   MILO_TEXT_MAX_SPLAT_BYTES = 1 << 28,  // of all splat literals of a text together
 };
 
@@ -18,16 +18,18 @@ enum {
 // are copied into the program, whose places (milo_loc) refer to the copy.
 //
 // Numbers are rounded once, to nearest even, to their declared type; floats beyond its range become
-// infinities, integers beyond it are errors. Blob literals get no data (see package/blob.h).
+// infinities, integers beyond it are errors. Blob literals get no data (see package/blob.h). A name
+// defined again hides the earlier value, as in texts that Apple's compiler takes; the verifier
+// objects to it.
 // Wrong text: MILO_ERR_INVALID, with up to MILO_DIAG_MAX_ERRORS errors reported. Linear time.
 MILO_MUST_USE milo_status milo_text_parse(const char *text, size_t bytes, const char *name,
                                           milo_diag *diag, milo_program **out_program);
 
 // Appends the canonical text: the layout of Apple's compiler, function inputs, arguments and
-// attributes sorted by name, floats as shortest hexadecimal, no newline at the end. Parsing it
-// gives the same program again. A tensor literal of more than 4,096 equal elements is written as
-// one number. MILO_ERR_INVALID only for a program that breaks the IR's rules: a literal whose
-// elements do not fit its shape.
+// attributes sorted by name, floats as shortest hexadecimal, a newline at the end only if the text
+// parsed had one. Parsing it gives the same program again. A tensor literal of more than 4,096
+// equal elements is written as one number. MILO_ERR_INVALID only for a program that breaks the IR's
+// rules: a literal whose elements do not fit its shape.
 MILO_MUST_USE milo_status milo_text_print(const milo_program *program, milo_text *out);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: LABELS shared TIMEOUT 300
-// All texts of the reference corpus: they parse, print -> parse -> print is stable, and what Apple's
-// compiler printed comes back byte for byte.
+// All texts of the reference corpus: they parse, print -> parse -> print is stable, and what
+// Apple's compiler printed comes back byte for byte.
 #include "base/file.h"
 #include "tap.h"
 #include "text/text.h"
