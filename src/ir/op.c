@@ -184,7 +184,8 @@ static size_t edits(const char *a, const char *b) {
 // An argument that is no parameter: names the parameter that was probably meant, or all of them.
 static milo_status unknown_arg(const milo_op *op, const char *name, milo_diag *diag) {
   const milo_param *best = NULL;
-  size_t least = strlen(name) > 4 ? 3 : 2;  // beyond that words have little in common
+  const size_t length = strlen(name);
+  size_t least = length > 4 ? 3 : length > 2 ? 2 : 1;  // beyond that words have little in common
   milo_text all = {0};
   for (const milo_param *p = table[op->code].params; p->name != NULL; p++) {
     milo_text_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", p->name);

@@ -1,0 +1,718 @@
+// SPDX-License-Identifier: MIT
+// Result types of every operation: a row a case. Every row of the operation table must have cases
+// that pass and cases that fail.
+//
+// Arguments are written name=type, types as fp32[2,3], ? for an unknown dim, [*] for an unknown
+// rank, nothing for a scalar; a constant has its numbers behind: int32[2]{0,1}, bool{1}, 'word'.
+// Several values: fp32[2]|fp32[3]. Results likewise; a fault is "!" and a part of its message.
+#include "base/number.h"
+#include "ir/op.h"
+#include "tap.h"
+
+typedef struct infer_case {
+  const char *op, *args, *wanted;
+} infer_case;
+
+static bool has_good[MILO_OP_COUNT], has_bad[MILO_OP_COUNT];
+
+// ---- reading cases ----
+
+static milo_type read_type(const char **at) {
+  char name[16];
+  size_t n = strcspn(*at, "[{| ");
+  memcpy(name, *at, n);
+  name[n] = '\0';
+  *at += n;
+  milo_type type = milo_type_scalar(milo_dtype_find(name));
+  CHECK(type.dtype != MILO_DTYPE_NONE);
+  if (**at != '[') return type;
+  if ((*at)[1] == '*') {
+    type.rank = -1;
+    *at += 3;
+    return type;
+  }
+  while (*(*at)++ != ']') {
+    if (**at == ']') continue;
+    if (**at == '?') {
+      type.dims[type.rank++] = MILO_DIM_UNKNOWN;
+      ++*at;
+    } else {
+      char *end;
+      type.dims[type.rank++] = strtoll(*at, &end, 10);
+      *at = end;
+    }
+  }
+  return type;
+}
+
+static milo_literal read_word(milo_arena *arena, const char **at) {
+  const size_t n = strcspn(*at + 1, "'");
+  const char **strings = MILO_NEW(arena, const char *);
+  strings[0] = milo_arena_strndup(arena, *at + 1, n);
+  *at += n + 2;
+  return (milo_literal){.kind = MILO_LITERAL_STRINGS,
+                        .type = milo_type_scalar(MILO_STRING),
+                        .strings = strings,
+                        .count = 1};
+}
+
+static milo_literal read_numbers(milo_arena *arena, milo_type type, const char **at) {
+  milo_literal literal = {.kind = MILO_LITERAL_DATA, .type = type};
+  char *data = milo_arena_alloc(arena, 64 * 8);
+  while (*(*at)++ != '}') {
+    if (**at == '}') continue;
+    char *end;
+    milo_number_store(type.dtype, data, literal.count++, strtod(*at, &end));
+    *at = end;
+  }
+  CHECK(literal.count <= 64);
+  literal.data = data;
+  return literal;
+}
+
+static milo_value *read_value(milo_func *func, const char **at) {
+  milo_arena *arena = &func->program->arena;
+  if (**at == '\'') return milo_value_literal(arena, read_word(arena, at));
+  const milo_type type = read_type(at);
+  if (**at == '{') return milo_value_literal(arena, read_numbers(arena, type, at));
+  return milo_func_add_param(func, milo_func_fresh_name(func, "in"), type);
+}
+
+static milo_op *read_op(milo_func *func, const infer_case *c) {
+  milo_op *op = milo_op_create(func->body, NULL, c->op, MILO_NO_LOC);
+  const char *at = c->args;
+  while (*at != '\0') {
+    char name[32];
+    const size_t n = strcspn(at, "=");
+    memcpy(name, at, n);
+    name[n] = '\0';
+    at += n;  // the "="
+    milo_value *values[8];
+    size_t count = 0;
+    do {
+      at++;
+      values[count++] = read_value(func, &at);
+    } while (*at == '|');
+    milo_op_add_arg(op, name, values, count);
+    while (*at == ' ') at++;
+  }
+  return op;
+}
+
+// ---- running them ----
+
+static bool same_types(const milo_types *types, const char *wanted) {
+  size_t count = 0;
+  for (; *wanted != '\0'; count++) {
+    const milo_type type = read_type(&wanted);
+    if (count >= types->count || !milo_type_equal(&type, &types->items[count])) return false;
+    while (*wanted == ' ') wanted++;
+  }
+  return count == types->count;
+}
+
+static void run_case(const infer_case *c) {
+  milo_program *program = milo_program_create();
+  milo_func *func = milo_program_add_func(program, "main", "ios18");
+  milo_op *op = read_op(func, c);
+  milo_arena scratch = {0};
+  milo_types types = {.arena = &scratch};
+  milo_diag diag = {0};
+  const milo_status status = milo_op_infer(op, &types, &diag);
+  bool held;
+  if (c->wanted[0] == '!') {
+    held = CHECK(status == MILO_ERR_INVALID) && CHECK(diag.errors == 1) &&
+           CHECK(strstr(milo_diag_text(&diag), c->wanted + 1) != NULL) &&
+           CHECK(strstr(milo_diag_text(&diag), c->op) != NULL);
+    has_bad[op->code] = true;
+  } else {
+    held = CHECK(status == MILO_OK) && CHECK(same_types(&types, c->wanted));
+    has_good[op->code] = true;
+  }
+  if (!held) {
+    printf("#   %s(%s), wanted %s\n#   %s\n", c->op, c->args, c->wanted, milo_diag_text(&diag));
+    for (size_t i = 0; i < types.count; i++)
+      printf("#   got %s\n", milo_type_format(&scratch, &types.items[i], true));
+  }
+  milo_diag_deinit(&diag);
+  milo_arena_deinit(&scratch);
+  milo_program_destroy(program);
+}
+
+#define RUN_ALL(cases) \
+  for (size_t i = 0; i < sizeof(cases) / sizeof *(cases); i++) run_case(&(cases)[i])
+
+// Runs a case for every operation whose arguments are those of the model: same parameter names.
+static void run_like(const char *model, const char *args, const char *wanted) {
+  const milo_op_info *row = milo_op_info_get(milo_opcode_find(model));
+  for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++) {
+    const milo_op_info *info = milo_op_info_get((milo_opcode)code);
+    bool like = info->infer == row->infer && (info->domain[0] & row->domain[0]) == row->domain[0];
+    for (int i = 0; like && i < MILO_MAX_PARAMS; i++) {
+      const char *a = info->params[i].name, *b = row->params[i].name;
+      like = a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+    }
+    if (like) run_case(&(infer_case){info->name, args, wanted});
+  }
+}
+
+// ---- the cases ----
+
+static void test_elementwise(void) {
+  // Two arguments.
+  run_like("add", "x=fp32[2,3] y=fp32[2,3]", "fp32[2,3]");
+  run_like("add", "x=fp16[2,1,3] y=fp16[4,1]", "fp16[2,4,3]");
+  run_like("add", "x=int32 y=int32[5]", "int32[5]");
+  run_like("add", "x=bf16[?,3] y=bf16[4,1]", "bf16[4,3]");
+  run_like("add", "x=fp64[?] y=fp64[1]", "fp64[?]");
+  run_like("add", "x=fp32[*] y=fp32[1]", "fp32[*]");
+  run_like("add", "x=fp32[0,3] y=fp32[1,3]", "fp32[0,3]");
+  run_like("add", "x=fp32[2,3] y=fp32[2,4]", "!do not broadcast: axis -1 has 3 and 4");
+  run_like("add", "x=fp32[3] y=fp16[3]", "!element type fp16, but its other arguments have fp32");
+  run_like("add", "x=fp32[3]", "!lacks its argument y");
+  run_like("add", "x=fp32[3] y=fp32[3] z=fp32[3]", "!has no parameter z");
+  run_like("add", "x=string y=fp32", "!x has element type string, expected one of fp16");
+  run_like("less", "x=fp32[2,3] y=fp32[3]", "bool[2,3]");
+  run_like("less", "x=int32[?] y=int32", "bool[?]");
+  run_like("less", "x=fp32[2] y=fp32[3]", "!do not broadcast");
+  run_like("logical_and", "x=bool[2,1] y=bool[3]", "bool[2,3]");
+  run_like("logical_and", "x=bool[2] y=bool[3]", "!do not broadcast");
+  // One argument.
+  run_like("exp", "x=fp32[2,3]", "fp32[2,3]");
+  run_like("exp", "x=fp16[?]", "fp16[?]");
+  run_like("exp", "x=fp32[*]", "fp32[*]");
+  run_like("exp", "x=bool[2]", "!x has element type bool");
+  run_like("exp", "", "!lacks its argument x");
+  run_like("rsqrt", "x=fp32[2,3]", "fp32[2,3]");
+  run_like("rsqrt", "x=fp16[2,3] epsilon=fp32{1e-5}", "fp16[2,3]");
+  run_like("rsqrt", "x=fp16[2,3] epsilon=fp32[1]{1e-5}", "!epsilon is tensor<fp32, [1]> of rank 1");
+  run_like("rsqrt", "x=fp16[2,3] epsilon=fp32", "!epsilon must be a constant");
+  static const infer_case cases[] = {
+      {"identity", "x=int8[2,?]", "int8[2,?]"},
+      {"identity", "", "!lacks its argument x"},
+      {"logical_not", "x=bool[4]", "bool[4]"},
+      {"logical_not", "x=fp32[4]", "!expected bool"},
+      {"gelu", "x=fp32[4]", "fp32[4]"},
+      {"gelu", "x=fp32[4] mode='TANH_APPROXIMATION'", "fp32[4]"},
+      {"gelu", "x=fp32[4] mode='tanh'", "!mode is \"tanh\", expected one of \"EXACT\""},
+      {"leaky_relu", "x=fp16[4] alpha=fp32{0.1}", "fp16[4]"},
+      {"leaky_relu", "x=fp16[4]", "!lacks its argument alpha"},
+      {"elu", "x=fp32[4] alpha=fp32{1}", "fp32[4]"},
+      {"elu", "x=fp32[4] alpha=fp32[4]{1,1,1,1}", "!alpha is"},
+      {"clip", "x=fp32[2,2] alpha=fp32{0} beta=fp32{6}", "fp32[2,2]"},
+      {"clip", "x=fp32[2,2] alpha=fp32{0} beta=fp16{6}", "!beta has element type fp16"},
+      {"select", "cond=bool[2,1] a=fp32[3] b=fp32", "fp32[2,3]"},
+      {"select", "cond=bool[?] a=int32[4] b=int32[4]", "int32[4]"},
+      {"select", "cond=bool[*] a=int32[4] b=int32[4]", "int32[*]"},
+      {"select", "cond=bool[2] a=fp32[3] b=fp32", "!do not broadcast"},
+      {"select", "cond=bool[2] a=fp32[3] b=fp32[4]", "!do not broadcast"},
+      {"select", "cond=fp32[2] a=fp32[2] b=fp32[2]", "!cond has element type fp32, expected bool"},
+      {"cast", "x=fp32[2,?] dtype='fp16'", "fp16[2,?]"},
+      {"cast", "x=bool dtype='int32'", "int32"},
+      {"cast", "x=fp32[2] dtype='float'", "!dtype is \"float\", expected one of bool, fp16"},
+      {"cast", "x='word' dtype='fp32'", "!x is string, expected numbers or bools"},
+      {"cast", "x=fp32[2] dtype=string", "!dtype must be a constant"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_matrix(void) {
+  static const infer_case cases[] = {
+      {"matmul", "x=fp32[2,3] y=fp32[3,4]", "fp32[2,4]"},
+      {"matmul", "x=fp32[5,1,2,3] y=fp32[7,3,4]", "fp32[5,7,2,4]"},
+      {"matmul", "x=fp32[3,2] y=fp32[4,3] transpose_x=bool{1} transpose_y=bool{1}", "fp32[2,4]"},
+      {"matmul", "x=fp16[3] y=fp32[3]", "fp16"},
+      {"matmul", "x=fp32[3] y=fp32[5,3,4]", "fp32[5,4]"},
+      {"matmul", "x=fp32[5,2,3] y=fp32[3]", "fp32[5,2]"},
+      {"matmul", "x=fp32[?,3] y=fp32[3,?]", "fp32[?,?]"},
+      {"matmul", "x=fp32[*] y=fp32[3,4]", "fp32[*]"},
+      {"matmul", "x=fp32[2,3] y=fp32[4,5]", "!do not multiply: 3 columns against 4 rows"},
+      {"matmul", "x=fp32[2,2,3] y=fp32[3,3,4]", "!the batch of x"},
+      {"matmul", "x=fp32 y=fp32[3,4]", "!expected rank 1 or more"},
+      {"matmul", "x=fp32[2,3] y=fp32[3,4] tranpose_y=bool{1}", "!did you mean transpose_y?"},
+      {"linear", "x=fp32[7,2,3] weight=fp32[4,3] bias=fp32[4]", "fp32[7,2,4]"},
+      {"linear", "x=fp32[3] weight=fp32[4,3]", "fp32[4]"},
+      {"linear", "x=fp32[?,?] weight=fp32[4,3]", "fp32[?,4]"},
+      {"linear", "x=fp32[2,3] weight=fp32[3,4]", "!has 3 columns"},
+      {"linear", "x=fp32[2,3] weight=fp32[4,3] bias=fp32[3]", "!bias is tensor<fp32, [3]>"},
+      {"linear", "x=fp32[2,3] weight=fp32[3]", "!expected rank 2"},
+      {"linear", "x=fp32 weight=fp32[4,3]", "!x is fp32"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[5,3,3,3]", "fp32[1,5,6,6]"},
+      {"conv", "x=fp16[1,3,8] weight=fp16[5,3,1] bias=fp16[5]", "fp16[1,5,8]"},
+      {"conv", "x=fp32[2,4,5,6,7] weight=fp32[8,4,2,2,2]", "fp32[2,8,4,5,6]"},
+      {"conv", "x=fp32[1,4,9] weight=fp32[6,2,3] groups=int32{2} strides=int32[1]{2}",
+       "fp32[1,6,4]"},
+      {"conv", "x=fp32[1,1,9] weight=fp32[1,1,3] dilations=int32[1]{3}", "fp32[1,1,3]"},
+      {"conv", "x=fp32[1,1,8,9] weight=fp32[1,1,3,3] pad_type='custom' pad=int32[4]{1,2,0,0}",
+       "fp32[1,1,9,7]"},
+      {"conv", "x=fp32[1,1,8,9] weight=fp32[1,1,3,3] pad=int32[4]{1,2,0,0}", "fp32[1,1,6,7]"},
+      {"conv", "x=fp32[1,1,7] weight=fp32[1,1,3] pad_type='same' strides=int32[1]{2}",
+       "fp32[1,1,4]"},
+      {"conv", "x=fp32[1,1,8] weight=fp32[1,1,4] pad_type='same_lower' strides=int32[1]{3}",
+       "fp32[1,1,3]"},
+      {"conv", "x=fp32[1,1,5] weight=fp32[1,1,1] pad_type='same' strides=int32[1]{3}",
+       "fp32[1,1,2]"},
+      {"conv", "x=fp32[?,3,?,8] weight=fp32[5,3,3,3]", "fp32[?,5,?,6]"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[*]", "fp32[1,?,?,?]"},
+      {"conv", "x=fp32[3,8] weight=fp32[5,3]", "!expected rank 3 to 5"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[5,3,3]", "!expected rank 4"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[5,4,3,3]", "!expected 3 input channels"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[5,1,3,3] groups=int32{2}", "!does not divide x's 3"},
+      {"conv", "x=fp32[1,4,8,8] weight=fp32[5,2,3,3] groups=int32{2}", "!does not divide weight's"},
+      {"conv", "x=fp32[1,4,8,8] weight=fp32[5,2,3,3] groups=int32{0}", "!groups is 0"},
+      {"conv", "x=fp32[1,3,2,8] weight=fp32[5,3,3,3]", "!axis 2: the kernel spans 3 elements"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[5,3,3,3] bias=fp32[4]", "!bias is"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[5,3,3,3] strides=int32[1]{1}", "!expected 2"},
+      {"conv", "x=fp32[1,3,8,8] weight=fp32[5,3,3,3] strides=int32[2]{1,0}", "!strides holds 0"},
+      {"conv", "x=fp32[1,3,8] weight=fp32[5,3,3] dilations=int32[1]{-1}", "!dilations holds -1"},
+      {"conv", "x=fp32[1,3,8] weight=fp32[5,3,3] pad_type='full'", "!pad_type is \"full\""},
+      {"conv", "x=fp32[1,3,8] weight=fp32[5,3,3] pad_type='custom' pad=int32[2]{0,-1}",
+       "!pad holds -1"},
+      {"conv", "x=fp32[1,3,8] weight=fp32[5,3,3] pad_type='custom' pad=int32[1]{0}",
+       "!pad has 1 elements, expected 2"},
+      {"conv", "x=fp32[1,3,8] weight=fp32[5,3,0]", "!empty kernel"},
+      {"conv", "x=fp32[1,3,8] weight=fp32[5,3,3] dilations=int64[1]{9e18}", "!too large"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_reduce(void) {
+  run_like("reduce_sum", "x=fp32[2,3,4] axes=int32[2]{0,-1}", "fp32[3]");
+  run_like("reduce_sum", "x=fp32[2,3,4] axes=int32[1]{1} keep_dims=bool{1}", "fp32[2,1,4]");
+  run_like("reduce_sum", "x=int32[2,?]", "int32");
+  run_like("reduce_sum", "x=fp32[2,3] keep_dims=bool{1}", "fp32[1,1]");
+  run_like("reduce_sum", "x=fp32[?,3] axes=int32[1]{1}", "fp32[?]");
+  run_like("reduce_sum", "x=fp32[*] axes=int32[1]{1}", "fp32[*]");
+  run_like("reduce_sum", "x=fp32[*]", "fp32");
+  run_like("reduce_sum", "x=fp32[2,3] axes=int32[1]{2}", "!axes holds 2, expected axes in [-2, 2)");
+  run_like("reduce_sum", "x=fp32[2,3] axes=int32[2]{1,-1}", "!names axis 1 twice");
+  run_like("reduce_sum", "x=fp32[2,3] axes=int32[0]{}", "!axes is empty");
+  run_like("reduce_sum", "x=fp32[2,3] axes=int32{0}", "!axes is int32 of rank 0, expected rank 1");
+  run_like("reduce_sum", "x=fp32[2,3] axes=int32[1]", "!must be a constant");
+  run_like("reduce_sum", "x=fp32[2,3] axes=fp32[1]{0}", "!axes has element type fp32");
+  run_like("reduce_argmax", "x=fp32[2,3]", "int32[2]");
+  run_like("reduce_argmax", "x=fp32[2,?] axis=int32{0} keep_dims=bool{1}", "int32[1,?]");
+  run_like("reduce_argmax", "x=fp32[4] output_dtype='uint16'", "uint16");
+  run_like("reduce_argmax", "x=fp32[4] output_dtype='fp32'", "!output_dtype is \"fp32\"");
+  run_like("reduce_argmax", "x=fp32[4] axis=int32{1}", "!axis is 1, expected an axis in [-1, 1)");
+  run_like("reduce_argmax", "x=fp32[4,0] axis=int32{1}", "!is empty");
+  run_like("reduce_argmax", "x=fp32", "!axis is -1");
+  static const infer_case cases[] = {
+      {"cumsum", "x=fp32[2,3] axis=int32{-1} reverse=bool{1}", "fp32[2,3]"},
+      {"cumsum", "x=fp32[*]", "fp32[*]"},
+      {"cumsum", "x=fp32[2,3] axis=int32{2}", "!axis is 2"},
+      {"cumsum", "x=fp32", "!axis is 0"},
+      {"softmax", "x=fp16[2,?]", "fp16[2,?]"},
+      {"softmax", "x=fp16[2,3] axis=int32{-3}", "!axis is -3"},
+      {"softmax", "x=int32[2,3]", "!x has element type int32"},
+      {"layer_norm", "x=fp32[2,3,4] axes=int32[1]{-1} gamma=fp32[4] beta=fp32[4]", "fp32[2,3,4]"},
+      {"layer_norm", "x=fp32[2,3,4] axes=int32[2]{2,1} gamma=fp32[3,4]", "fp32[2,3,4]"},
+      {"layer_norm", "x=fp32[2,3] gamma=fp32[2,3] epsilon=fp32{1e-6}", "fp32[2,3]"},
+      {"layer_norm", "x=fp32[2,?] axes=int32[1]{1} gamma=fp32[4]", "fp32[2,?]"},
+      {"layer_norm", "x=fp32[2,3] axes=int32[1]{1} gamma=fp32[2]", "!gamma is tensor<fp32, [2]>"},
+      {"layer_norm", "x=fp32[2,3] axes=int32[1]{1} beta=fp32[1]", "!beta is"},
+      {"layer_norm", "x=fp32[2,3] axes=int32[1]{2}", "!axes holds 2"},
+      {"layer_norm", "x=fp32[2,3] epsilon=fp32[1]{0}", "!epsilon is"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_shape(void) {
+  static const infer_case cases[] = {
+      {"reshape", "x=fp32[2,6] shape=int32[3]{3,2,2}", "fp32[3,2,2]"},
+      {"reshape", "x=fp32[2,6] shape=int32[2]{-1,3}", "fp32[4,3]"},
+      {"reshape", "x=fp32[2,3,4] shape=int32[2]{0,-1}", "fp32[2,12]"},
+      {"reshape", "x=fp32[?,3,4] shape=int32[2]{0,-1}", "fp32[?,12]"},
+      {"reshape", "x=fp32[?,3,4] shape=int32[2]{-1,4}", "fp32[?,4]"},
+      {"reshape", "x=fp32[1,1] shape=int32[0]{}", "fp32"},
+      {"reshape", "x=fp32 shape=int32[2]{1,1}", "fp32[1,1]"},
+      {"reshape", "x=fp32[2,6] shape=int32[2]", "fp32[?,?]"},
+      {"reshape", "x=fp32[2,6] shape=int32[?]", "fp32[*]"},
+      {"reshape", "x=fp32[*] shape=int32[2]{2,-1}", "fp32[2,?]"},
+      {"reshape", "x=fp32[0,3] shape=int32[1]{-1}", "fp32[0]"},
+      {"reshape", "x=fp32[2,6] shape=int32[2]{3,3}", "!x tensor<fp32, [2, 6]> does not fill"},
+      {"reshape", "x=fp32[2,6] shape=int32[2]{-1,5}", "!does not fill"},
+      {"reshape", "x=fp32[?,6] shape=int32[2]{3,3}", "!does not fill"},
+      {"reshape", "x=fp32[2,6] shape=int32[2]{-1,-1}", "!-1 twice"},
+      {"reshape", "x=fp32[2,6] shape=int32[2]{-2,6}", "!holds -2"},
+      {"reshape", "x=fp32[6] shape=int32[2]{6,0}", "!holds 0 (copy x's axis) at 1"},
+      {"reshape", "x=fp32[6] shape=int32[9]{1,1,1,1,1,1,1,1,6}", "!at most rank 8"},
+      {"reshape", "x=fp32[6] shape=int32{6}", "!expected rank 1"},
+      {"reshape", "x=fp32[6] shape=int64[3]{4e9,4e9,4e9}", "!more elements than any memory"},
+      {"transpose", "x=fp32[2,3,4] perm=int32[3]{2,0,1}", "fp32[4,2,3]"},
+      {"transpose", "x=fp32[2,3,?] perm=int32[3]{0,-1,-2}", "fp32[2,?,3]"},
+      {"transpose", "x=fp32[*] perm=int32[2]{1,0}", "fp32[?,?]"},
+      {"transpose", "x=fp32[2,3] perm=int32[3]{0,1,2}", "!perm has 3 elements, expected 2"},
+      {"transpose", "x=fp32[2,3] perm=int32[2]{1,1}", "!names axis 1 twice"},
+      {"transpose", "x=fp32[2,3] perm=int32[2]{0,2}", "!perm holds 2"},
+      {"transpose", "x=fp32[2,3] perm=int32[2]", "!perm must be a constant"},
+      {"expand_dims", "x=fp32[2,3] axes=int32[2]{0,-1}", "fp32[1,2,3,1]"},
+      {"expand_dims", "x=fp32 axes=int32[1]{0}", "fp32[1]"},
+      {"expand_dims", "x=fp32[?] axes=int32[1]{-2}", "fp32[1,?]"},
+      {"expand_dims", "x=fp32[2] axes=int32[1]{2}", "!axes holds 2, expected axes in [-2, 2)"},
+      {"expand_dims", "x=fp32[2] axes=int32[2]{0,-3}", "!twice"},
+      {"expand_dims", "x=fp32[1,1,1,1,1,1,1,1] axes=int32[1]{0}", "!rank 9"},
+      {"squeeze", "x=fp32[1,2,1] axes=int32[1]{-1}", "fp32[1,2]"},
+      {"squeeze", "x=fp32[1,2,1]", "fp32[2]"},
+      {"squeeze", "x=fp32[1,?] axes=int32[1]{0}", "fp32[?]"},
+      {"squeeze", "x=fp32[1,?] axes=int32[1]{1}", "fp32[1]"},
+      {"squeeze", "x=fp32[1,?]", "fp32[*]"},
+      {"squeeze", "x=fp32[1,2] axes=int32[1]{1}", "!names axis 1 of x tensor<fp32, [1, 2]>"},
+      {"squeeze", "x=fp32[1,2] axes=int32[1]{2}", "!axes holds 2"},
+      {"reverse", "x=fp32[2,3] axes=int32[1]{1}", "fp32[2,3]"},
+      {"reverse", "x=bool[2,?]", "bool[2,?]"},
+      {"reverse", "x=fp32[2,3] axes=int32[1]{-3}", "!axes holds -3"},
+      {"tile", "x=fp32[2,3] reps=int32[2]{2,1}", "fp32[4,3]"},
+      {"tile", "x=fp32[?,3] reps=int32[2]{2,2}", "fp32[?,6]"},
+      {"tile", "x=fp32[2,3] reps=int32[2]", "fp32[?,?]"},
+      {"tile", "x=fp32[2,3] reps=int32[1]{2}", "!reps has 1 elements, expected 2"},
+      {"tile", "x=fp32[2,3] reps=int32[2]{0,1}", "!reps holds 0"},
+      {"tile", "x=fp32[2,3] reps=int64[2]{8e18,1}", "!too large"},
+      {"tile", "x=fp32[2,3] reps=int64[2]{2e9,2e9}", "!too large for any memory"},
+      {"pad", "x=fp32[2,3] pad=int32[4]{1,2,3,4}", "fp32[5,10]"},
+      {"pad", "x=fp32[2,3] pad=int32[2]{3,4} mode='constant' constant_val=fp32{1}", "fp32[2,10]"},
+      {"pad", "x=fp32[2,?] pad=int32[2]{2,2} mode='reflect'", "fp32[2,?]"},
+      {"pad", "x=fp32[2,3] pad=int32[2]{2,2} mode='reflect'", "fp32[2,7]"},
+      {"pad", "x=fp32[2,3] pad=int32[2]{9,9} mode='replicate'", "fp32[2,21]"},
+      {"pad", "x=fp32[2,3] pad=int32[4]", "fp32[?,?]"},
+      {"pad", "x=fp32[2,3] pad=int32[2]{3,0} mode='reflect'", "!reflects 3 elements of axis 1"},
+      {"pad", "x=fp32[2,3] pad=int32[2]{-1,0}", "!pad holds -1"},
+      {"pad", "x=fp32[2,3] pad=int32[3]{1,1,1}", "!pad has 3 elements"},
+      {"pad", "x=fp32[3] pad=int32[4]{1,1,1,1}", "!pad has 4 elements"},
+      {"pad", "x=fp32[3] pad=int32[2]{1,1} mode='wrap'", "!mode is \"wrap\""},
+      {"pad", "x=fp32[0] pad=int32[2]{1,1} mode='replicate'", "!which is empty"},
+      {"pad", "x=fp32[3] pad=int32[2]{1,1} constant_val=fp32[1]{0}", "!constant_val is"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_make(void) {
+  static const infer_case cases[] = {
+      {"fill", "shape=int32[2]{2,3}", "fp32[2,3]"},
+      {"fill", "shape=int32[2]{2,3} value=bool{1}", "bool[2,3]"},
+      {"fill", "shape=int32[3] value=fp16{0}", "fp16[?,?,?]"},
+      {"fill", "shape=int32[?]", "fp32[*]"},
+      {"fill", "shape=int32[1]{-1}", "!shape holds -1"},
+      {"fill", "shape=int64[3]{4e9,4e9,4e9}", "!too large for any memory"},
+      {"fill", "shape=int32[1]{3} value=fp32[1]{0}", "!value is"},
+      {"shape", "x=fp32[2,?]", "int32[2]"},
+      {"shape", "x=fp32", "int32[0]"},
+      {"shape", "x=fp32[*]", "int32[?]"},
+      {"shape", "", "!lacks its argument x"},
+      {"range_1d", "start=int32{2} end=int32{9} step=int32{3}", "int32[3]"},
+      {"range_1d", "start=fp32{1} end=fp32{0} step=fp32{-0.25}", "fp32[4]"},
+      {"range_1d", "start=int32{3} end=int32{3} step=int32{1}", "int32[0]"},
+      {"range_1d", "start=int32{5} end=int32{3} step=int32{1}", "int32[0]"},
+      {"range_1d", "start=int32{0} end=int32 step=int32{1}", "int32[?]"},
+      {"range_1d", "start=int32{0} end=int32 step=int32{0}", "!step is 0"},
+      {"range_1d", "start=int32[1]{0} end=int32 step=int32{1}", "!start is"},
+      {"range_1d", "start=fp32{0} end=fp32{1e30} step=fp32{1e-9}", "!is no range"},
+      {"one_hot", "indices=int32[2,3] one_hot_vector_size=int32{5}", "int32[2,3,5]"},
+      {"one_hot",
+       "indices=int32[2,?] one_hot_vector_size=int32{5} axis=int32{0} on_value=fp32{1} "
+       "off_value=fp32{0}",
+       "fp32[5,2,?]"},
+      {"one_hot", "indices=int32[2] one_hot_vector_size=int32{5} axis=int32{2}", "!axis is 2"},
+      {"one_hot", "indices=int32[2] one_hot_vector_size=int32{-1}", "!one_hot_vector_size is -1"},
+      {"one_hot",
+       "indices=int32[2] one_hot_vector_size=int32{5} on_value=fp32{1} off_value=int32{0}",
+       "!off_value has element type int32"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_slice(void) {
+  static const infer_case cases[] = {
+      {"slice_by_size", "x=fp32[4,5] begin=int32[2]{1,2} size=int32[2]{2,-1}", "fp32[2,3]"},
+      {"slice_by_size", "x=fp32[4,5] begin=int32[2]{-1,0} size=int32[2]{1,5}", "fp32[1,5]"},
+      {"slice_by_size", "x=fp32[4,5] begin=int32[2] size=int32[2]{2,-1}", "fp32[2,?]"},
+      {"slice_by_size", "x=fp32[4,?] begin=int32[2]{0,0} size=int32[2]", "fp32[?,?]"},
+      {"slice_by_size", "x=fp32[?] begin=int32[1]{2} size=int32[1]{3}", "fp32[3]"},
+      {"slice_by_size", "x=fp32[4] begin=int32[1]{2} size=int32[1]{3}",
+       "!size is 3 for axis 0, which has 4 elements from 2"},
+      {"slice_by_size", "x=fp32[4] begin=int32[1]{5} size=int32[1]{-1}", "!begin is 5"},
+      {"slice_by_size", "x=fp32[4] begin=int32[1]{-5} size=int32[1]{1}", "!begin is -5"},
+      {"slice_by_size", "x=fp32[4] begin=int32[1]{0} size=int32[1]{-2}", "!size holds -2"},
+      {"slice_by_size", "x=fp32[4] begin=int32[2]{0,0} size=int32[1]{1}", "!begin has 2 elements"},
+      {"slice_by_size", "x=fp32[4] begin=int32[1] size=int32[1]{5}", "!size is 5 for axis 0"},
+      {"slice_by_index", "x=fp32[4,5] begin=int32[2]{1,0} end=int32[2]{3,5}", "fp32[2,5]"},
+      {"slice_by_index", "x=fp32[4,5] begin=int32[2]{-2,-99} end=int32[2]{-1,99}", "fp32[1,5]"},
+      {"slice_by_index", "x=fp32[9] begin=int32[1]{1} end=int32[1]{8} stride=int32[1]{3}",
+       "fp32[3]"},
+      {"slice_by_index", "x=fp32[9] begin=int32[1]{7} end=int32[1]{1} stride=int32[1]{-2}",
+       "fp32[3]"},
+      {"slice_by_index",
+       "x=fp32[9] begin=int32[1]{0} end=int32[1]{0} stride=int32[1]{-1} "
+       "begin_mask=bool[1]{1} end_mask=bool[1]{1}",
+       "fp32[9]"},
+      {"slice_by_index", "x=fp32[9] begin=int32[1]{99} end=int32[1]{-99} stride=int32[1]{-4}",
+       "fp32[3]"},
+      {"slice_by_index",
+       "x=fp32[4,5] begin=int32[2]{1,0} end=int32[2]{0,0} end_mask=bool[2]{0,1} "
+       "squeeze_mask=bool[2]{1,0}",
+       "fp32[5]"},
+      {"slice_by_index", "x=fp32[4] begin=int32[1]{3} end=int32[1]{1}", "fp32[0]"},
+      {"slice_by_index", "x=fp32[4] begin=int32[1]{2} end=int32[1]{0} squeeze_mask=bool[1]{1}",
+       "fp32"},
+      {"slice_by_index", "x=fp32[?,4] begin=int32[2]{0,1} end=int32[2]{0,0} end_mask=bool[2]{1,1}",
+       "fp32[?,3]"},
+      {"slice_by_index", "x=fp32[?,?] begin=int32[2]{0,-1} end=int32[2]{1,0} end_mask=bool[2]{0,1}",
+       "fp32[1,1]"},
+      {"slice_by_index",
+       "x=fp32[4,5] begin=int32[2] end=int32[2] begin_mask=bool[2]{1,0} "
+       "end_mask=bool[2]{1,0}",
+       "fp32[4,?]"},
+      {"slice_by_index", "x=fp32[*] begin=int32[2]{0,0} end=int32[2]{1,1}", "fp32[*]"},
+      {"slice_by_index", "x=fp32[4] begin=int32[1]{4} end=int32[1]{0} squeeze_mask=bool[1]{1}",
+       "!begin takes element 4 of axis 0, which has 4"},
+      {"slice_by_index", "x=fp32[4] begin=int32[1]{0} end=int32[1]{1} stride=int32[1]{0}",
+       "!stride is 0"},
+      {"slice_by_index", "x=fp32[4,5] begin=int32[1]{0} end=int32[2]{1,1}", "!begin has 1"},
+      {"slice_by_index", "x=fp32[4,5] begin=int32[2]{0,0} end=int32[2]{1,1} end_mask=bool[1]{1}",
+       "!end_mask has 1"},
+      {"slice_by_index", "x=fp32 begin=int32[1]{0} end=int32[1]{1}", "!expected 0"},
+      {"slice_update", "x=fp32[4,5] update=fp32[2,5] begin=int32[2]{1,0} end=int32[2]{3,5}",
+       "fp32[4,5]"},
+      {"slice_update",
+       "x=fp32[4,5] update=fp32[5] begin=int32[2]{1,0} end=int32[2]{0,5} "
+       "squeeze_mask=bool[2]{1,0}",
+       "fp32[4,5]"},
+      {"slice_update", "x=fp32[4,5] update=fp32[1,5] begin=int32[2] end=int32[2]", "fp32[4,5]"},
+      {"slice_update", "x=fp32[4,5] update=fp32[3,5] begin=int32[2]{1,0} end=int32[2]{3,5}",
+       "!update is tensor<fp32, [3, 5]>, expected tensor<fp32, [2, 5]>"},
+      {"slice_update", "x=fp32[4] update=fp16[4] begin=int32[1]{0} end=int32[1]{4}",
+       "!update has element type fp16"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_join(void) {
+  static const infer_case cases[] = {
+      {"concat", "values=fp32[2,3]|fp32[2,4]|fp32[2,1] axis=int32{-1}", "fp32[2,8]"},
+      {"concat", "values=fp32[2,3]|fp32[?,4] axis=int32{1}", "fp32[2,7]"},
+      {"concat", "values=fp32[2,3]|fp32[2,?] axis=int32{1}", "fp32[2,?]"},
+      {"concat", "values=fp32[2,3]|fp32[*] axis=int32{0}", "fp32[?,3]"},
+      {"concat", "values=int32|int32 axis=int32{0}", "int32[2]"},
+      {"concat", "values=fp32[2,3]|fp32[2,3] axis=int32{0} interleave=bool{1}", "fp32[4,3]"},
+      {"concat", "values=fp32[2,3]|fp32[1,3] axis=int32{0} interleave=bool{1}", "!number 1"},
+      {"concat", "values=fp32[2,3]|fp32[3,3] axis=int32{1}",
+       "!values has tensor<fp32, [3, 3]> as number 1, expected length 2 in axis 0"},
+      {"concat", "values=fp32[2,3]|fp32[3] axis=int32{0}", "!expected rank 2"},
+      {"concat", "values=fp32[2,3]|fp32[2,3] axis=int32{2}", "!axis is 2"},
+      {"concat", "values=fp32[2]|fp16[2] axis=int32{0}", "!element type fp16"},
+      {"concat", "axis=int32{0}", "!lacks its argument values"},
+      {"stack", "values=fp32[2,3]|fp32[2,3] axis=int32{1}", "fp32[2,2,3]"},
+      {"stack", "values=fp32|fp32|fp32 axis=int32{-1}", "fp32[3]"},
+      {"stack", "values=fp32[?]|fp32[4] axis=int32{0}", "fp32[2,4]"},
+      {"stack", "values=fp32[3]|fp32[4] axis=int32{0}", "!number 1, expected length 3"},
+      {"stack", "values=fp32[3]|fp32[3] axis=int32{2}", "!axis is 2"},
+      {"split", "x=fp32[6,2] axis=int32{0} num_splits=int32{3}", "fp32[2,2] fp32[2,2] fp32[2,2]"},
+      {"split", "x=fp32[6] axis=int32{-1} split_sizes=int32[3]{1,2,3}", "fp32[1] fp32[2] fp32[3]"},
+      {"split", "x=fp32[?] axis=int32{0} num_splits=int32{2}", "fp32[?] fp32[?]"},
+      {"split", "x=fp32[?] axis=int32{0} num_splits=int32{2} split_sizes=int32[2]{1,2}",
+       "fp32[1] fp32[2]"},
+      {"split", "x=fp32[6] axis=int32{0} num_splits=int32{4}", "!does not divide axis 0"},
+      {"split", "x=fp32[6] axis=int32{0} num_splits=int32{0}", "!num_splits is 0"},
+      {"split", "x=fp32[6] axis=int32{0} split_sizes=int32[2]{1,2}",
+       "!sum up to 3, axis 0 of x has 6"},
+      {"split", "x=fp32[6] axis=int32{0} split_sizes=int32[2]{7,-1}", "!holds -1"},
+      {"split", "x=fp32[6] axis=int32{0} num_splits=int32{3} split_sizes=int32[2]{2,4}",
+       "!expected num_splits"},
+      {"split", "x=fp32[6] axis=int32{1} num_splits=int32{2}", "!axis is 1"},
+      {"split", "x=fp32[6] axis=int32{0}", "!needs num_splits or split_sizes"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_gather(void) {
+  static const infer_case cases[] = {
+      {"gather", "x=fp32[4,5] indices=int32[2,3]", "fp32[2,3,5]"},
+      {"gather", "x=fp32[4,5] indices=int32 axis=int32{1}", "fp32[4]"},
+      {"gather", "x=fp32[4] indices=int32", "fp32"},
+      {"gather", "x=fp32[2,4,5] indices=int32[2,3] axis=int32{1} batch_dims=int32{1}",
+       "fp32[2,3,5]"},
+      {"gather", "x=fp32[?,4,5] indices=int32[2,?] axis=int32{1} batch_dims=int32{1}",
+       "fp32[2,?,5]"},
+      {"gather", "x=fp32[4,5] indices=int32[2]{-4,3}", "fp32[2,5]"},
+      {"gather", "x=fp32[4,5] indices=int32[*]", "fp32[*]"},
+      {"gather", "x=fp32[4,5] indices=int32[2] axis=int32{2}", "!axis is 2"},
+      {"gather", "x=fp32[4,5] indices=int32[2]{0,4}", "!indices holds 4, expected [-4, 4)"},
+      {"gather", "x=fp32[4,5] indices=int32[1]{-1} validate_indices=bool{1}", "!expected [0, 4)"},
+      {"gather", "x=fp32[2,4] indices=int32[3,3] axis=int32{1} batch_dims=int32{1}", "!batch dims"},
+      {"gather", "x=fp32[2,4] indices=int32[2,3] batch_dims=int32{1}", "!batch_dims is 1"},
+      {"gather", "x=fp32[2,1,1,1] indices=int32[1,1,1,1,1,1]", "!rank would be more than 8"},
+      {"gather", "x=fp32[4] indices=fp32[2]", "!indices has element type fp32"},
+      {"gather_along_axis", "x=fp32[4,5] indices=int32[2,5]", "fp32[2,5]"},
+      {"gather_along_axis", "x=fp32[4,5] indices=int32[?,7] axis=int32{-1}", "fp32[4,7]"},
+      {"gather_along_axis", "x=fp32[4,5] indices=int32[*]", "fp32[?,5]"},
+      {"gather_along_axis", "x=fp32[4,5] indices=int32[2,4]", "!indices is tensor<int32, [2, 4]>"},
+      {"gather_along_axis", "x=fp32[4,5] indices=int32[2]", "!indices is"},
+      {"gather_along_axis", "x=fp32[2] indices=int32[1]{2}", "!indices holds 2"},
+      {"scatter", "data=fp32[4,5] indices=int32[2] updates=fp32[2,5]", "fp32[4,5]"},
+      {"scatter", "data=fp32[4,5] indices=int32[2] updates=fp32[4,2] axis=int32{1} mode='update'",
+       "fp32[4,5]"},
+      {"scatter", "data=fp32[?,5] indices=int32[?] updates=fp32[2,5]", "fp32[?,5]"},
+      {"scatter", "data=fp32[4,5] indices=int32[2] updates=fp32[2,4]", "!updates is"},
+      {"scatter", "data=fp32[4,5] indices=int32[2] updates=fp32[2,5] mode='set'",
+       "!mode is \"set\""},
+      {"scatter", "data=fp32[4,5] indices=int32[1]{9} updates=fp32[1,5]", "!indices holds 9"},
+      {"scatter", "data=fp32[4,5] indices=int32[2] updates=fp32[2,5] axis=int32{-3}",
+       "!axis is -3"},
+      {"scatter_along_axis", "data=fp32[4,5] indices=int32[2,5] updates=fp32[2,5]", "fp32[4,5]"},
+      {"scatter_along_axis", "data=fp32[4,?] indices=int32[4,2] updates=fp32[4,2] axis=int32{1}",
+       "fp32[4,?]"},
+      {"scatter_along_axis", "data=fp32[4,5] indices=int32[2,4] updates=fp32[2,4]", "!indices is"},
+      {"scatter_along_axis", "data=fp32[4,5] indices=int32[2,5] updates=fp32[1,5]", "!updates is"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_quant(void) {
+  static const infer_case cases[] = {
+      {"quantize", "input=fp16[2,3] scale=fp16{0.5} output_dtype='int8'", "int8[2,3]"},
+      {"quantize",
+       "input=fp32[2,3] scale=fp32[3]{1,1,1} zero_point=uint8[3]{0,1,2} axis=int32{-1} "
+       "output_dtype='uint8'",
+       "uint8[2,3]"},
+      {"quantize", "input=fp32[2] scale=fp32{0} output_dtype='int8'", "!scale is 0"},
+      {"quantize", "input=fp32[2] scale=fp32{1} output_dtype='int16'",
+       "!output_dtype is \"int16\""},
+      {"quantize", "input=fp32[2] scale=fp32{1} zero_point=uint8{1} output_dtype='int8'",
+       "!zero_point has element type uint8"},
+      {"quantize", "input=fp32[2] scale=fp32[2]{1,1} output_dtype='int8'", "!there is no axis"},
+      {"dequantize", "input=int8[2,?] scale=fp16{0.5}", "fp16[2,?]"},
+      {"dequantize", "input=uint8[2,3] scale=fp32[2]{1,2} axis=int32{0}", "fp32[2,3]"},
+      {"dequantize", "input=uint8[2,3] scale=fp32[2]{1,2} axis=int32{1}", "!scale is"},
+      {"dequantize", "input=uint8[2,3] scale=fp32[2]{1,2} axis=int32{2}", "!axis is 2"},
+      {"dequantize", "input=uint8[2,3] scale=fp32{1} zero_point=int8{0}",
+       "!zero_point has element"},
+      {"constexpr_affine_dequantize",
+       "quantized_data=int8[2,2]{1,2,3,4} zero_point=int8{0} "
+       "scale=fp16[2]{1,2} axis=int32{0}",
+       "fp16[2,2]"},
+      {"constexpr_affine_dequantize",
+       "quantized_data=int8[2,2]{1,2,3,4} zero_point=int8[1]{0} "
+       "scale=fp16[2]{1,2} axis=int32{0}",
+       "!zero_point is"},
+      {"constexpr_affine_dequantize",
+       "quantized_data=int8[2,2] zero_point=int8{0} "
+       "scale=fp16{1} axis=int32{0}",
+       "!must be a constant"},
+      {"constexpr_affine_dequantize",
+       "quantized_data=int8[2,2]{1,2,3,4} zero_point=int8{0} "
+       "scale=fp16[1,2]{1,2} axis=int32{0}",
+       "!a scalar or a vector"},
+      {"constexpr_affine_dequantize",
+       "quantized_data=int8{1} zero_point=int8{0} "
+       "scale=fp16{1} axis=int32{0}",
+       "!rank 1 or more"},
+  };
+  RUN_ALL(cases);
+}
+
+#define QKV "query=fp32[2,4,3,8] key=fp32[2,2,5,8] value=fp32[2,2,5,8] scale=fp32{1} "
+#define MOMENTS "param=fp32[2,3] grad=fp32[2,3] m=fp32[2,3] v=fp32[2,3] "
+#define RATES                                                                               \
+  "lr=fp32 grad_scale=fp32 bias1=fp32 beta1=fp32{0.9} beta2=fp32{0.99} epsilon=fp32{1e-8} " \
+  "weight_decay=fp32{0} "
+
+static void test_composites(void) {
+  static const infer_case cases[] = {
+      {"rms_norm", "x=fp32[2,3] weight=fp32[3] epsilon=fp32{1e-6}", "fp32[2,3]"},
+      {"rms_norm", "x=fp32[?,3] weight=fp32[3]", "fp32[?,3]"},
+      {"rms_norm", "x=fp32[2,3] weight=fp32[2]", "!weight is"},
+      {"rms_norm", "x=fp32 weight=fp32[2]", "!x is fp32, expected rank 1 or more"},
+      {"rms_norm_grad", "grad=fp32[2,3] x=fp32[2,3] weight=fp32[3]", "fp32[2,3] fp32[3]"},
+      {"rms_norm_grad", "grad=fp32[2,4] x=fp32[2,3] weight=fp32[3]", "!grad is"},
+      {"rope", "x=fp32[2,4,3,8] cos=fp32[3,4] sin=fp32[3,4] pairing='half'", "fp32[2,4,3,8]"},
+      {"rope", "x=fp32[2,4,?,8] cos=fp32[3,4] sin=fp32[3,4]", "fp32[2,4,?,8]"},
+      {"rope", "x=fp32[2,4,3,7] cos=fp32[3,4] sin=fp32[3,4]", "!an even last axis"},
+      {"rope", "x=fp32[3,8] cos=fp32[3,8] sin=fp32[3,4]", "!cos is"},
+      {"rope", "x=fp32[3,8] cos=fp32[3,4] sin=fp32[4,4]", "!sin is"},
+      {"rope", "x=fp32[3,8] cos=fp32[3,4] sin=fp32[3,4] pairing='odd'", "!pairing is"},
+      {"attention", QKV "position=int32", "fp32[2,4,3,8] fp32[2,4,3]"},
+      {"attention", "query=fp32[2,4,3,8] key=fp32[2,3,5,8] value=fp32[2,3,5,8] scale=fp32{1}",
+       "!4 heads, expected a multiple of key's 3"},
+      {"attention", "query=fp32[2,4,3,8] key=fp32[2,2,5,7] value=fp32[2,2,5,7] scale=fp32{1}",
+       "!key is"},
+      {"attention", "query=fp32[2,4,3,8] key=fp32[2,2,5,8] value=fp32[2,2,4,8] scale=fp32{1}",
+       "!value is"},
+      {"attention", QKV "position=int32{-1}", "!position is -1"},
+      {"attention_grad", QKV "grad=fp32[2,4,3,8] out=fp32[2,4,3,8] lse=fp32[2,4,3]",
+       "fp32[2,4,3,8] fp32[2,2,5,8] fp32[2,2,5,8]"},
+      {"attention_grad", QKV "grad=fp32[2,4,3,8] out=fp32[2,4,3,8] lse=fp32[2,4]", "!lse is"},
+      {"silu_gate", "x=fp32[2,3] y=fp32[2,3]", "fp32[2,3]"},
+      {"silu_gate", "x=fp32[2,3] y=fp32[3]", "!y is"},
+      {"silu_gate_grad", "grad=fp32[2,3] x=fp32[2,3] y=fp32[2,3]", "fp32[2,3] fp32[2,3]"},
+      {"silu_gate_grad", "grad=fp32[1,3] x=fp32[2,3] y=fp32[2,3]", "!grad is"},
+      {"cross_entropy", "logits=fp32[2,5] target=int32[2]", "fp32[2] fp32[2]"},
+      {"cross_entropy", "logits=fp32[2,5] target=int32[3]", "!target is"},
+      {"cross_entropy", "logits=fp32[2,5] target=int32[2]{1,5}", "!target holds 5"},
+      {"cross_entropy_grad", "grad=fp32[2] logits=fp32[2,5] target=int32[2] lse=fp32[2]",
+       "fp32[2,5]"},
+      {"cross_entropy_grad", "grad=fp32[2] logits=fp32[2,5] target=int32[2] lse=fp32[2,1]",
+       "!lse is"},
+      {"adamw", MOMENTS RATES "bias2=fp32", "fp32[2,3] fp32[2,3] fp32[2,3]"},
+      {"adamw", MOMENTS RATES "bias2=fp32[1]", "!bias2 is"},
+      {"adamw", "param=fp32[2,3] grad=fp32[2,3] m=fp32[3] v=fp32[2,3] bias2=fp32 " RATES, "!m is"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_const(void) {
+  milo_program *program = milo_program_create();
+  milo_func *func = milo_program_add_func(program, "main", "ios18");
+  milo_op *op = milo_op_create(func->body, NULL, "const", MILO_NO_LOC);
+  milo_arena scratch = {0};
+  milo_types types = {.arena = &scratch};
+  milo_diag diag = {0};
+  CHECK(milo_op_infer(op, &types, &diag) == MILO_ERR_INVALID);
+  CHECK(strstr(milo_diag_text(&diag), "val is missing") != NULL);
+  const float data[2] = {1, 2};
+  milo_attrs_add(&program->arena, &op->attrs, "val",
+                 (milo_literal){.kind = MILO_LITERAL_DATA,
+                                .type = milo_type_tensor(MILO_FP32, 1, (int64_t[]){2}),
+                                .data = data,
+                                .bytes = sizeof data,
+                                .count = 2});
+  CHECK(milo_op_infer(op, &types, &diag) == MILO_OK && same_types(&types, "fp32[2]"));
+  has_good[MILO_OP_const] = has_bad[MILO_OP_const] = true;
+  milo_diag_deinit(&diag);
+  milo_arena_deinit(&scratch);
+  milo_program_destroy(program);
+}
+
+static void test_unknown_operations_have_no_types(void) {
+  milo_program *program = milo_program_create();
+  milo_func *func = milo_program_add_func(program, "main", "ios18");
+  milo_op *op = milo_op_create(func->body, NULL, "from_the_future", MILO_NO_LOC);
+  milo_arena scratch = {0};
+  milo_types types = {.arena = &scratch};
+  milo_diag diag = {0};
+  CHECK(milo_op_infer(op, &types, &diag) == MILO_ERR_UNSUPPORTED && diag.errors == 0);
+  milo_arena_deinit(&scratch);
+  milo_program_destroy(program);
+}
+
+static void test_every_operation_was_tried(void) {
+  for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++)
+    if (!CHECK(has_good[code]) || !CHECK(has_bad[code]))
+      printf("#   %s\n", milo_op_info_get((milo_opcode)code)->name);
+}
+
+int main(void) {
+  RUN(test_elementwise);
+  RUN(test_matrix);
+  RUN(test_reduce);
+  RUN(test_shape);
+  RUN(test_make);
+  RUN(test_slice);
+  RUN(test_join);
+  RUN(test_gather);
+  RUN(test_quant);
+  RUN(test_composites);
+  RUN(test_const);
+  RUN(test_unknown_operations_have_no_types);
+  RUN(test_every_operation_was_tried);
+  return tap_done();
+}
