@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// Reverse-mode differentiation: appends the backward computation to a function.
+//
+//   before:  static types on the way from wrt to the floating-point outputs
+//   after:   forward operations are as they were; behind them stand the gradients, last operation
+//            first; what nobody uses is left for dce
+//   cost:    one walk forward, one back
+#include <string.h>
+
+#include "base/number.h"
+#include "ir/grad.h"
+#include "pass/pass.h"
+
+static bool is_differentiable(const milo_type *type) {
+  if (type->kind != MILO_TYPE_TENSOR) return false;
+  return type->dtype == MILO_FP32 || type->dtype == MILO_FP16 || type->dtype == MILO_FP64 ||
+         type->dtype == MILO_BF16;
+}
+
+// ---- what depends on what is differentiated ----
+
+static bool block_uses(const milo_block *block, const bool *wants);
+
+static bool op_uses(const milo_op *op, const bool *wants) {
+  for (size_t i = 0; i < op->arg_count; i++)
+    for (size_t k = 0; k < op->args[i].count; k++)
+      if (wants[op->args[i].values[k]->id]) return true;
+  for (size_t i = 0; i < op->block_count; i++)
+    if (block_uses(op->blocks[i], wants)) return true;
+  return false;
+}
+
+static bool block_uses(const milo_block *block, const bool *wants) {
+  for (const milo_op *op = block->first; op != NULL; op = op->next)
+    if (op_uses(op, wants)) return true;
+  for (size_t i = 0; i < block->output_count; i++)
+    if (wants[block->outputs[i]->id]) return true;
+  return false;
+}
+
+static void mark_wants(const milo_func *func, bool *wants) {
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next) {
+    if (milo_op_info_get(op->code)->zero_grad || !op_uses(op, wants)) continue;
+    for (size_t i = 0; i < op->result_count; i++)
+      wants[op->results[i]->id] = is_differentiable(&op->results[i]->type);
+  }
+}
+
+// ---- one operation ----
+
+static milo_status check_static(const milo_op *op, const milo_value *value, milo_diag *diag) {
+  if (value->type.kind != MILO_TYPE_TENSOR || milo_type_is_static(&value->type)) return MILO_OK;
+  return milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED,
+                   "the gradient of %s needs a known shape, but %s has unknown dimensions\ngive the "
+                   "inputs concrete shapes",
+                   op->name, value->name);
+}
+
+static milo_status check_operation(const milo_op *op, milo_diag *diag) {
+  if (op->code == MILO_OP_unknown)
+    return milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED,
+                     "%s is not an operation Milo knows: it cannot be differentiated", op->name);
+  if (milo_op_info_get(op->code)->vjp == NULL)
+    return milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED, "%s has no gradient", op->name);
+  for (size_t i = 0; i < op->arg_count; i++)
+    for (size_t k = 0; k < op->args[i].count; k++)
+      MILO_TRY(check_static(op, op->args[i].values[k], diag));
+  for (size_t i = 0; i < op->result_count; i++) MILO_TRY(check_static(op, op->results[i], diag));
+  return MILO_OK;
+}
+
+static milo_status differentiate(milo_grad *g, milo_op *op, milo_arena *scratch) {
+  milo_value **seeds = MILO_NEW_ARRAY(scratch, milo_value *, op->result_count);
+  bool any = false;
+  for (size_t i = 0; i < op->result_count; i++) {
+    seeds[i] = g->total[op->results[i]->id];
+    any = any || seeds[i] != NULL;
+  }
+  if (!any || !op_uses(op, g->wants)) return MILO_OK;
+  MILO_TRY(check_operation(op, g->builder.diag));
+  g->builder.loc = op->loc;
+  return milo_op_info_get(op->code)->vjp(g, op, seeds);
+}
+
+// ---- seeds and results ----
+
+static const char *grad_name(milo_func *func, const char *name) {
+  return milo_func_fresh_name(func, milo_arena_printf(&func->program->arena, "grad_%s", name));
+}
+
+static milo_status add_seeds(milo_grad *g, milo_func *func) {
+  for (size_t i = 0; i < func->body->output_count; i++) {
+    milo_value *output = func->body->outputs[i];
+    if (!is_differentiable(&output->type)) continue;
+    if (!milo_type_is_static(&output->type))
+      return milo_fail(g->builder.diag, func->loc, MILO_ERR_UNSUPPORTED,
+                       "output %s has unknown dimensions: its gradient's shape is not known\ngive "
+                       "the inputs concrete shapes",
+                       output->name);
+    milo_value *seed = milo_func_add_param(func, grad_name(func, output->name), output->type);
+    milo_grad_add(g, output, seed);
+  }
+  return g->builder.status;
+}
+
+static void rename_value(milo_value *value, const char *name) {
+  value->name = name;
+  milo_attrs *attrs = &value->def->attrs;
+  for (size_t i = 0; i < attrs->count; i++)
+    if (strcmp(attrs->items[i].name, "name") == 0 && value->index == 0) {
+      const char **strings = MILO_NEW(milo_op_arena(value->def), const char *);
+      strings[0] = name;
+      attrs->items[i].value.strings = strings;
+    }
+}
+
+// Makes the gradient of a parameter an output of its own. Seeds, forward values and what is already
+// an output keep their name: such a gradient is copied.
+static void add_result(milo_grad *g, milo_func *func, const milo_value *param,
+                       const milo_op *last_forward) {
+  milo_builder *b = &g->builder;
+  milo_value *grad = g->total[param->id];
+  if (grad == NULL) grad = milo_grad_fill(b, param->type, 0);
+  if (b->status != MILO_OK) return;
+  bool own = grad->def != NULL && grad->literal == NULL;
+  for (const milo_op *op = last_forward; op != NULL && own; op = op->prev) own = op != grad->def;
+  for (size_t i = 0; i < func->body->output_count; i++) own = own && func->body->outputs[i] != grad;
+  if (!own) grad = EMIT(b, identity, {"x", grad});
+  if (b->status != MILO_OK) return;
+  rename_value(grad, grad_name(func, param->name));
+  milo_func_add_output(func, grad);
+}
+
+static milo_status check_wrt(const milo_func *func, const milo_value *param, milo_diag *diag) {
+  if (!is_differentiable(&param->type))
+    return milo_fail(diag, func->loc, MILO_ERR_INVALID,
+                     "input %s is not floating-point: it has no gradient", param->name);
+  if (!milo_type_is_static(&param->type))
+    return milo_fail(diag, func->loc, MILO_ERR_UNSUPPORTED,
+                     "input %s has unknown dimensions\ngive the inputs concrete shapes",
+                     param->name);
+  return MILO_OK;
+}
+
+milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_count,
+                          milo_diag *diag) {
+  for (size_t i = 0; i < wrt_count; i++) MILO_TRY(check_wrt(func, wrt[i], diag));
+  milo_arena scratch = {0};
+  milo_func_number(func);
+  bool *wants = MILO_NEW_ARRAY(&scratch, bool, func->value_count);
+  for (size_t i = 0; i < wrt_count; i++) wants[wrt[i]->id] = true;
+  mark_wants(func, wants);
+  milo_grad g = {milo_builder_at_end(func, diag), wants,
+                 MILO_NEW_ARRAY(&scratch, milo_value *, func->value_count)};
+  milo_op *const last = func->body->last;
+  milo_status status = add_seeds(&g, func);
+  for (milo_op *op = last; op != NULL && status == MILO_OK; op = op->prev)
+    status = differentiate(&g, op, &scratch);
+  g.builder.loc = func->loc;
+  for (size_t i = 0; i < wrt_count && status == MILO_OK; i++) {
+    add_result(&g, func, wrt[i], last);
+    status = g.builder.status;
+  }
+  milo_arena_deinit(&scratch);
+  return status;
+}

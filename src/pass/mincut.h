@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Minimum cut of a directed graph with capacities (Dinic 1970).
+#ifndef MILO_PASS_MINCUT_H
+#define MILO_PASS_MINCUT_H
+
+#include "base/arena.h"
+#include "base/status.h"
+
+#define MILO_MINCUT_INFINITE (INT64_MAX / 4)
+
+typedef struct milo_mincut_edge {
+  size_t to;
+  int64_t capacity;  // left
+  size_t next;       // edge of the same node, 0: none
+} milo_mincut_edge;
+
+// Nodes 0 and 1 are source and sink.
+typedef struct milo_mincut {
+  milo_arena *arena;
+  size_t nodes;
+  size_t *first;  // a node's first edge; edges are numbered from 2, e ^ 1 runs the other way
+  milo_mincut_edge *edges;
+  size_t count, capacity;
+} milo_mincut;
+
+milo_mincut milo_mincut_create(milo_arena *arena, size_t nodes);
+void milo_mincut_add(milo_mincut *cut, size_t from, size_t to, int64_t capacity);
+// Finds the minimum cut nearest to the sink: out_sink_side[node] says which nodes lie behind it.
+// Every path must have an edge of finite capacity, and those must sum to less than infinity.
+void milo_mincut_solve(milo_mincut *cut, bool *out_sink_side);
+
+#endif
