@@ -5,8 +5,6 @@
 // is left is stored by forward (a tap) or computed again from other such values. Which is a minimum
 // cut: storing costs a value's bytes, computing again is free for cheap operations and views and
 // not possible for others. Among equal cuts the one with the least to compute is taken.
-#include <assert.h>
-
 #include "ir/op.h"
 #include "pass/mincut.h"
 #include "pass/pass.h"
@@ -76,12 +74,10 @@ static void mark_sources(const milo_func *func, const bool *stops, bool *marked)
 }
 
 // Removes the operations none of whose results is marked.
-static void sweep(milo_func *func, const bool *marked, bool keep_impure) {
+static void sweep(milo_func *func, const bool *marked) {
   for (milo_op *op = func->body->last, *prev; op != NULL; op = prev) {
     prev = op->prev;
-    const bool pure = op->code != MILO_OP_unknown &&
-                      (milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) == 0;
-    if (!any_result(op, marked) && (pure || !keep_impure)) milo_op_remove(op);
+    if (!any_result(op, marked)) milo_op_remove(op);
   }
 }
 
@@ -187,10 +183,14 @@ static bool *mark_outputs(const splitter *s, const milo_func *func) {
   return marked;
 }
 
-static void keep_impure_sources(const milo_func *func, bool *marked) {
-  for (const milo_op *op = func->body->first; op != NULL; op = op->next)
-    if (op->code == MILO_OP_unknown || (milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) != 0)
-      for (size_t i = 0; i < op->result_count; i++) marked[op->results[i]->id] = true;
+// Impure and unknown operations of forward stay, whether their results are used or not.
+static void mark_impure(const splitter *s, const milo_func *func, bool *marked) {
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next) {
+    const bool impure = op->code == MILO_OP_unknown ||
+                        (milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) != 0;
+    for (size_t i = 0; i < op->result_count && impure; i++)
+      if (!s->backward[op->results[i]->id]) marked[op->results[i]->id] = true;
+  }
 }
 
 static milo_func *make_forward(splitter *s, const char *name) {
@@ -203,13 +203,9 @@ static milo_func *make_forward(splitter *s, const char *name) {
     for (size_t i = 0; i < op->result_count; i++)
       if (s->stored[op->results[i]->id]) milo_func_add_output(forward, op->results[i]);
   bool *marked = mark_outputs(s, forward);
-  // Impure and unknown operations of forward stay, with what they read.
-  bool *impure = MILO_NEW_ARRAY(s->arena, bool, s->func->value_count);
-  keep_impure_sources(forward, impure);
-  for (size_t i = 0; i < s->func->value_count; i++)
-    marked[i] = marked[i] || (impure[i] && !s->backward[i]);
+  mark_impure(s, forward, marked);
   mark_sources(forward, NULL, marked);
-  sweep(forward, marked, false);
+  sweep(forward, marked);
   return forward;
 }
 
@@ -233,7 +229,7 @@ static void receive(milo_func *backward, param_list *list, milo_value *value, co
   list_param(list, param, (milo_attrs){0});
 }
 
-static milo_func *make_backward(splitter *s, const char *name, const milo_func *forward) {
+static milo_func *make_backward(splitter *s, const char *name) {
   milo_func *backward = milo_func_clone(s->func->program, s->func, name);
   milo_func_number(backward);
   milo_block *body = backward->body;
@@ -270,13 +266,12 @@ static milo_func *make_backward(splitter *s, const char *name, const milo_func *
     }
   for (size_t i = params - s->seeds; i < params; i++)
     list_param(&list, body->params[i], backward->param_attrs[i]);
-  sweep(backward, marked, false);
+  sweep(backward, marked);
   body->params = list.items;
   body->param_count = list.count;
   body->param_capacity = list.capacity;
   backward->param_attrs = list.attrs;
   backward->param_attrs_capacity = list.attrs_capacity;
-  assert(forward->body->output_count >= outputs);
   return backward;
 }
 
@@ -299,7 +294,7 @@ milo_status milo_split_grad(milo_func *func, size_t seeds, size_t grads, const c
   mark_needed(&s);
   choose_stored(&s);
   *out_forward = make_forward(&s, forward_name);
-  *out_backward = make_backward(&s, backward_name, *out_forward);
+  *out_backward = make_backward(&s, backward_name);
   milo_arena_deinit(&scratch);
   milo_status status = milo_ir_verify_func(*out_forward, diag);
   if (status == MILO_OK) status = milo_ir_verify_func(*out_backward, diag);
