@@ -98,7 +98,7 @@ static const char *expand_choice(story *s, const char *text) {
 
 // text is behind the '$'; returns what is behind the name.
 static const char *expand_variable(story *s, const char *text, const char *end) {
-  char name[MAX_NAME];
+  char name[MAX_NAME] = "";
   size_t bytes = 0;
   while (text + bytes < end && isalpha((unsigned char)text[bytes]) && bytes < MAX_NAME) {
     name[bytes] = text[bytes];
