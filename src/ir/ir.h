@@ -75,6 +75,7 @@ typedef struct milo_literal {
   size_t count;  // strings or items; data: elements (the type's dims may be unknown)
   const char *blob_path;
   uint64_t blob_offset;  // of the metadata record
+  const char *blob_file;  // the file that data was loaded from
 } milo_literal;
 
 // ---- values, operations, blocks, functions ----
