@@ -158,7 +158,8 @@ MILO_API MILO_MUST_USE milo_status milo_npy_save(milo_ctx *ctx, const char *path
 MILO_API MILO_MUST_USE milo_status milo_program_load(milo_ctx *ctx, const char *path,
                                                      milo_program **out_program);
 /* text need not end in NUL and is not kept. name: shown in messages. model_path: what
-   "@model_path" stands for, or NULL if the text names no blob files. */
+   "@model_path" stands for; NULL: blob files are not looked for, and a program that names some can
+   be verified, inspected and printed, but not run. */
 MILO_API MILO_MUST_USE milo_status milo_program_parse(milo_ctx *ctx, const char *text,
                                                       size_t text_bytes, const char *name,
                                                       const char *model_path,
@@ -169,8 +170,9 @@ MILO_API MILO_MUST_USE milo_status milo_program_verify(milo_ctx *ctx, const milo
 /* Canonical text; NUL-terminated, to be released with milo_free. */
 MILO_API MILO_MUST_USE milo_status milo_program_print(milo_ctx *ctx, const milo_program *program,
                                                       char **out_text, size_t *out_bytes);
-/* Canonical text to path, atomically. Tensor constants above 1,024 bytes that the program
-   computed itself go to a blob file "<stem>.weights.bin" beside it. */
+/* Canonical text to path, atomically. Tensor constants above 1,024 bytes, and those of blob files
+   that "@model_path" does not lead to from path's folder, go to a blob file "<stem>.weights.bin"
+   beside it. */
 MILO_API MILO_MUST_USE milo_status milo_program_save(milo_ctx *ctx, const milo_program *program,
                                                      const char *path);
 MILO_API void milo_free(void *memory);
@@ -207,6 +209,7 @@ MILO_API size_t milo_program_outputs(const milo_program *program, const char *fu
                                      milo_value_info *out, size_t max);
 MILO_API size_t milo_program_op_counts(const milo_program *program, const char *function,
                                        milo_op_count *out, size_t max);
+/* Tensor constants in blob files, and those of more than 1,024 bytes in the text. */
 MILO_API size_t milo_program_weights(const milo_program *program, const char *function,
                                      milo_weight_info *out, size_t max);
 

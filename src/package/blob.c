@@ -22,10 +22,10 @@ static const char PREFIX[] = "@model_path/";
 // ---- format ----
 
 static const milo_dtype dtypes[] = {
-    [1] = MILO_FP16,       [2] = MILO_FP32,      [3] = MILO_UINT8,  [4] = MILO_INT8,
-    [5] = MILO_BF16,       [6] = MILO_INT16,     [7] = MILO_UINT16, [8] = MILO_INT4,
-    [9] = MILO_UINT1,      [10] = MILO_UINT2,    [11] = MILO_UINT4, [12] = MILO_UINT3,
-    [13] = MILO_UINT6,     [14] = MILO_INT32,    [15] = MILO_UINT32, [16] = MILO_FP8E4M3FN,
+    [1] = MILO_FP16,     [2] = MILO_FP32,   [3] = MILO_UINT8,   [4] = MILO_INT8,
+    [5] = MILO_BF16,     [6] = MILO_INT16,  [7] = MILO_UINT16,  [8] = MILO_INT4,
+    [9] = MILO_UINT1,    [10] = MILO_UINT2, [11] = MILO_UINT4,  [12] = MILO_UINT3,
+    [13] = MILO_UINT6,   [14] = MILO_INT32, [15] = MILO_UINT32, [16] = MILO_FP8E4M3FN,
     [17] = MILO_FP8E5M2,
 };
 enum { CODES = sizeof dtypes / sizeof dtypes[0] };
@@ -36,9 +36,7 @@ uint32_t milo_blob_code(milo_dtype dtype) {
   return 0;
 }
 
-milo_dtype milo_blob_dtype(uint32_t code) {
-  return code < CODES ? dtypes[code] : MILO_DTYPE_NONE;
-}
+milo_dtype milo_blob_dtype(uint32_t code) { return code < CODES ? dtypes[code] : MILO_DTYPE_NONE; }
 
 static uint64_t get(const unsigned char *at, int bytes) {
   uint64_t value = 0;
@@ -204,7 +202,7 @@ static milo_status check_record(const milo_literal *literal, const milo_blob_rec
 static milo_status load_literal(void *user, milo_literal *literal, milo_loc loc) {
   loader *l = user;
   if (literal->kind != MILO_LITERAL_BLOB || literal->data) return MILO_OK;
-  blob_file *file;
+  blob_file *file = NULL;
   MILO_TRY(open_file(l, literal->blob_path, loc, &file));
   milo_blob_record record;
   MILO_TRY(milo_blob_read(file->mapping.data, file->mapping.bytes, literal->blob_offset, file->path,
@@ -312,9 +310,9 @@ static bool wants_export(exporter *e, const milo_literal *literal) {
 // First pass: collects the blobs; tensors that share their data share a blob.
 static size_t find_blob(const exporter *e, const milo_literal *literal) {
   size_t i = 0;
-  while (i < e->count && (e->blobs[i].data != literal->data ||
-                          e->blobs[i].dtype != literal->type.dtype ||
-                          e->blobs[i].elements != literal->count))
+  while (i < e->count &&
+         (e->blobs[i].data != literal->data || e->blobs[i].dtype != literal->type.dtype ||
+          e->blobs[i].elements != literal->count))
     i++;
   return i;
 }

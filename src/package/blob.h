@@ -2,12 +2,13 @@
 // Weight blob files ("MIL blob storage", version 2), little-endian:
 //
 //   header   64 bytes: u32 count, u32 version = 2, zeros
-//   record   64 bytes: u32 sentinel 0xDEADBEEF, u32 type, u64 size in bytes, u64 offset of the data,
+//   record   64 bytes: u32 sentinel 0xDEADBEEF, u32 type, u64 size in bytes, u64 offset of the
+//   data,
 //            u64 unused bits of the last byte, zeros
 //   data     elements narrower than a byte are packed from the least significant bit
 //
-// The reader trusts records only: real files have wrong counts and unaligned records. What it writes
-// has the true count, and records and data on multiples of 64.
+// The reader trusts records only: real files have wrong counts and unaligned records. What it
+// writes has the true count, and records and data on multiples of 64.
 #ifndef MILO_PACKAGE_BLOB_H
 #define MILO_PACKAGE_BLOB_H
 
@@ -32,13 +33,13 @@ MILO_MUST_USE milo_status milo_blob_read(const void *file, size_t file_bytes, ui
                                          const char *name, milo_loc loc, milo_diag *diag,
                                          milo_blob_record *out);
 
-// Loads the data of every blob literal among the operations' attributes and arguments. "@model_path/"
-// at the front of a blob's path becomes model_path and '/'; no other path, and no "..", is taken.
-// Each file is mapped once and lives as long as the program; data that is not aligned to its element
-// is copied. The record's size must be the declared tensor's, its type too; only 8-bit integers are
-// taken under any type code, as some writers get theirs wrong.
-// A file that is not there: MILO_ERR_NOT_FOUND; anything wrong in it: MILO_ERR_INVALID. Literals
-// loaded already are left alone.
+// Loads the data of every blob literal among the operations' attributes and arguments.
+// "@model_path/" at the front of a blob's path becomes model_path and '/'; no other path, and no
+// "..", is taken. Each file is mapped once and lives as long as the program; data that is not
+// aligned to its element is copied. The record's size must be the declared tensor's, its type too;
+// only 8-bit integers are taken under any type code, as some writers get theirs wrong. A file that
+// is not there: MILO_ERR_NOT_FOUND; anything wrong in it: MILO_ERR_INVALID. Literals loaded already
+// are left alone.
 MILO_MUST_USE milo_status milo_blob_resolve(milo_program *program, const char *model_path,
                                             milo_diag *diag);
 
@@ -53,8 +54,8 @@ typedef struct milo_blob {
 MILO_MUST_USE milo_status milo_blob_write(const char *path, milo_blob *blobs, size_t count,
                                           milo_diag *diag);
 
-// Moves large tensors of the program out of its text: data literals of more than min_bytes, and blob
-// literals whose file is not the one their path means in folder, become blob literals of
+// Moves large tensors of the program out of its text: data literals of more than min_bytes, and
+// blob literals whose file is not the one their path means in folder, become blob literals of
 // "@model_path/<file_name>", and folder/file_name is written (not if there is nothing to put into
 // it). Literals of types without a code stay. Changes the program's literals, not their data.
 MILO_MUST_USE milo_status milo_blob_export(milo_program *program, size_t min_bytes,

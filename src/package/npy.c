@@ -15,8 +15,8 @@ static const struct {
   milo_dtype dtype;
   const char *descr;  // without its byte order
 } types[] = {
-    {MILO_BOOL, "b1"},  {MILO_FP16, "f2"},  {MILO_FP32, "f4"},   {MILO_FP64, "f8"},
-    {MILO_INT8, "i1"},  {MILO_INT16, "i2"}, {MILO_INT32, "i4"},  {MILO_INT64, "i8"},
+    {MILO_BOOL, "b1"},  {MILO_FP16, "f2"},   {MILO_FP32, "f4"},   {MILO_FP64, "f8"},
+    {MILO_INT8, "i1"},  {MILO_INT16, "i2"},  {MILO_INT32, "i4"},  {MILO_INT64, "i8"},
     {MILO_UINT8, "u1"}, {MILO_UINT16, "u2"}, {MILO_UINT32, "u4"}, {MILO_UINT64, "u8"},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
@@ -104,8 +104,7 @@ static bool take_string(reader *r, char *out, size_t capacity) {
 
 static milo_status read_descr(reader *r, header *out) {
   char descr[32];
-  if (peek(r) == '[')
-    return fail(r, MILO_ERR_UNSUPPORTED, "arrays of records are not supported");
+  if (peek(r) == '[') return fail(r, MILO_ERR_UNSUPPORTED, "arrays of records are not supported");
   if (!take_string(r, descr, sizeof descr)) return bad_header(r);
   const bool has_order = strchr("<>|=", descr[0]) != NULL && descr[0] != '\0';
   const char *type = descr + has_order;
