@@ -88,7 +88,8 @@ static void define(verifier *v, const milo_value *value, milo_loc loc) {
   if (value->name[0] == '\0')
     note(v, milo_fail(v->diag, loc, MILO_ERR_INVALID, "a value has no name"));
   else if (!show(&v->arena, &v->names, value->name))
-    note(v, milo_fail(v->diag, loc, MILO_ERR_INVALID, "%s is defined twice", value->name));
+    note(v, milo_fail(v->diag, loc, MILO_ERR_INVALID,
+                      "%s is defined twice\nevery value needs a name of its own", value->name));
   show(&v->arena, &v->values, value);
 }
 

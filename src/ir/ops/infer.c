@@ -129,9 +129,12 @@ static milo_status given_scalar(const milo_op *op, milo_diag *diag, const char *
   const milo_value *value = milo_op_in(op, param);
   *out_given = value != NULL;
   if (value == NULL) return MILO_OK;
-  MILO_TRY(milo_infer_rank(op, diag, param, 0));
+  if (value->type.rank != 0)
+    return milo_infer_bad(op, diag, param, "is %s of rank %d, expected rank 0",
+                          milo_infer_show(op, &value->type), value->type.rank);
+  if (value->literal == NULL) return milo_infer_bad(op, diag, param, "must be a constant");
   if (milo_value_constant(value) == NULL)
-    return milo_infer_bad(op, diag, param, "must be a constant");
+    return milo_infer_bad(op, diag, param, "is in a blob file, which was not read");
   return MILO_OK;
 }
 
