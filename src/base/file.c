@@ -18,9 +18,10 @@ enum { CHUNK = 1 << 30 };
 
 static milo_status fail_errno(milo_diag *diag, const char *what, const char *path) {
   const int error = errno;
-  const bool missing = error == ENOENT || error == ENOTDIR;
-  return milo_fail(diag, MILO_NO_LOC, missing ? MILO_ERR_NOT_FOUND : MILO_ERR_IO,
-                   "cannot %s '%s': %s", what, path, strerror(error));
+  const milo_status status = error == ENOENT || error == ENOTDIR ? MILO_ERR_NOT_FOUND : MILO_ERR_IO;
+  const char *reason = strerror(error);  // NOLINT(concurrency-mt-unsafe): libcs keep it per thread
+  milo_fail(diag, MILO_NO_LOC, status, "cannot %s '%s': %s", what, path, reason);
+  return status;
 }
 
 bool milo_file_exists(const char *path) {
@@ -63,7 +64,7 @@ milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag, 
   *out_data = NULL;
   *out_bytes = 0;
   int fd = -1;
-  struct stat info;
+  struct stat info = {0};
   MILO_TRY(open_for_reading(path, diag, &fd, &info));
   milo_status status = MILO_OK;
   char *data = NULL;
@@ -115,7 +116,7 @@ done:
 milo_status milo_file_map(const char *path, milo_diag *diag, milo_mapping *out) {
   *out = (milo_mapping){0};
   int fd = -1;
-  struct stat info;
+  struct stat info = {0};
   MILO_TRY(open_for_reading(path, diag, &fd, &info));
   milo_status status = MILO_OK;
   if (!S_ISREG(info.st_mode)) {

@@ -140,8 +140,9 @@ milo_status milo_pool_create(int threads, milo_diag *diag, milo_pool **out_pool)
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error != 0) {
     stop(pool, started);
+    const char *reason = strerror(error);  // NOLINT(concurrency-mt-unsafe): kept per thread
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "cannot start thread %d of %d: %s",
-                     started + 2, threads, strerror(error));
+                     started + 2, threads, reason);
   }
   *out_pool = pool;
   return MILO_OK;
