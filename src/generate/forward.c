@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+#include "generate/forward.h"
+
+#include <stdlib.h>
+
+#include "base/number.h"
+#include "generate/views.h"
+#include "model/blocks.h"
+
+struct milo_forward {
+  const milo_model *model;
+  milo_executable *embed, *layer, *loss;
+  milo_views weights;
+  milo_buffer *tokens, *targets, *x[2], *losses;
+  size_t rows, loss_rows;
+};
+
+milo_status milo_forward_compile(milo_device *device, milo_program *program, milo_status status,
+                                 const milo_func *func, const milo_executable_options *options,
+                                 milo_diag *diag, milo_executable **out_executable) {
+  *out_executable = NULL;
+  if (status == MILO_OK)
+    status = milo_device_compile(device, func, NULL, options, diag, out_executable);
+  milo_program_destroy(program);
+  return status;
+}
+
+size_t milo_forward_loss_rows(size_t rows, size_t vocab) {
+  enum { MAX_LOGITS = 1 << 24 };
+  for (size_t parts = 1; parts < rows; parts++)
+    if (rows % parts == 0 && rows / parts <= MAX_LOGITS / vocab) return rows / parts;
+  return 1;
+}
+
+static milo_status compile_all(milo_forward *f, milo_device *device, size_t batch, size_t seq,
+                               milo_diag *diag) {
+  const milo_model_config *c = &f->model->config;
+  milo_func *func = NULL;
+  milo_program *program = milo_program_create();
+  milo_status status = milo_block_embed(program, c, (int64_t)f->rows, diag, &func);
+  MILO_TRY(milo_forward_compile(device, program, status, func, NULL, diag, &f->embed));
+  program = milo_program_create();
+  status = milo_block_layer(program, c, (int64_t)batch, (int64_t)seq, diag, &func);
+  MILO_TRY(milo_forward_compile(device, program, status, func, NULL, diag, &f->layer));
+  program = milo_program_create();
+  status = milo_block_loss(program, c, (int64_t)f->loss_rows, diag, &func);
+  return milo_forward_compile(device, program, status, func, NULL, diag, &f->loss);
+}
+
+static milo_status fill(milo_forward *f, milo_device *device, size_t batch, size_t seq,
+                        milo_diag *diag) {
+  size_t x_bytes = 0;
+  if (!milo_size_mul(batch, seq, &f->rows) ||
+      !milo_size_mul(f->rows, (size_t)f->model->config.dim * sizeof(float), &x_bytes))
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "a batch of %zu sequences of %zu tokens is too large", batch, seq);
+  f->loss_rows = milo_forward_loss_rows(f->rows, (size_t)f->model->config.vocab);
+  MILO_TRY(compile_all(f, device, batch, seq, diag));
+  MILO_TRY(milo_views_init(&f->weights, f->model->weights, f->model->block, diag));
+  MILO_TRY(milo_buffer_alloc(f->rows * sizeof(int32_t), diag, &f->tokens));
+  MILO_TRY(milo_buffer_alloc(f->rows * sizeof(int32_t), diag, &f->targets));
+  MILO_TRY(milo_buffer_alloc(f->rows * sizeof(float), diag, &f->losses));
+  MILO_TRY(milo_buffer_alloc(x_bytes, diag, &f->x[0]));
+  return milo_buffer_alloc(x_bytes, diag, &f->x[1]);
+}
+
+milo_status milo_forward_create(milo_device *device, const milo_model *model, size_t batch,
+                                size_t seq, milo_diag *diag, milo_forward **out_forward) {
+  *out_forward = NULL;
+  milo_forward *f = calloc(1, sizeof *f);
+  if (!f) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a batch");
+  f->model = model;
+  const milo_status status = fill(f, device, batch, seq, diag);
+  if (status == MILO_OK)
+    *out_forward = f;
+  else
+    milo_forward_destroy(f);
+  return status;
+}
+
+void milo_forward_destroy(milo_forward *f) {
+  if (!f) return;
+  milo_executable_destroy(f->embed);
+  milo_executable_destroy(f->layer);
+  milo_executable_destroy(f->loss);
+  milo_views_deinit(&f->weights);
+  milo_buffer_release(f->tokens);
+  milo_buffer_release(f->targets);
+  milo_buffer_release(f->losses);
+  milo_buffer_release(f->x[0]);
+  milo_buffer_release(f->x[1]);
+  free(f);
+}
+
+int32_t *milo_forward_tokens(milo_forward *f) { return f->tokens->data; }
+int32_t *milo_forward_targets(milo_forward *f) { return f->targets->data; }
+
+milo_status milo_forward_run(milo_forward *f, milo_diag *diag, const float **out_losses) {
+  *out_losses = NULL;
+  milo_buffer *inputs[1 + MILO_WEIGHT_COUNT] = {
+      f->tokens, milo_views_get(&f->weights, MILO_WEIGHT_embedding, 0)};
+  MILO_TRY(milo_executable_run(f->embed, inputs, &f->x[0], diag));
+  const size_t layers = (size_t)f->model->config.layers;
+  for (size_t layer = 0; layer < layers; layer++) {
+    inputs[0] = f->x[layer % 2];
+    milo_views_layer(&f->weights, layer, inputs + 1);
+    MILO_TRY(milo_executable_run(f->layer, inputs, &f->x[(layer + 1) % 2], diag));
+  }
+  const size_t dim = (size_t)f->model->config.dim;
+  float *x = f->x[layers % 2]->data, *losses = f->losses->data;
+  int32_t *targets = f->targets->data;
+  for (size_t row = 0; row < f->rows; row += f->loss_rows) {
+    milo_buffer part = milo_buffer_view(x + row * dim, f->loss_rows * dim * sizeof *x);
+    milo_buffer target = milo_buffer_view(targets + row, f->loss_rows * sizeof *targets);
+    milo_buffer loss = milo_buffer_view(losses + row, f->loss_rows * sizeof *losses);
+    milo_buffer *const head[] = {
+        &part, milo_views_get(&f->weights, MILO_WEIGHT_final_norm, 0),
+        milo_views_get(&f->weights, milo_classifier_id(&f->model->config), 0), &target};
+    MILO_TRY(milo_executable_run(f->loss, head, (milo_buffer *const[]){&loss}, diag));
+  }
+  *out_losses = losses;
+  return MILO_OK;
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+#include "model/blocks.h"
+
+#include <math.h>
+
+#include "ir/op.h"
+
+typedef struct layer_weights {
+  milo_value *w[MILO_WEIGHT_COUNT];
+} layer_weights;
+
+static milo_func *start(milo_program *program, const char *name) {
+  return milo_program_add_func(program, name, "ios18");
+}
+
+static milo_value *param(milo_func *f, const char *name, milo_dtype dtype, int rank,
+                         const int64_t *dims) {
+  return milo_func_add_param(f, name, milo_type_tensor(dtype, rank, dims));
+}
+
+static milo_value *param1(milo_func *f, const char *name, milo_dtype dtype, int64_t a) {
+  return param(f, name, dtype, 1, &a);
+}
+
+static milo_value *param2(milo_func *f, const char *name, int64_t a, int64_t b) {
+  return param(f, name, MILO_FP32, 2, (const int64_t[]){a, b});
+}
+
+static milo_status finish(const milo_builder *b, milo_func *f, milo_value *const *outputs,
+                          size_t count, milo_func **out_func) {
+  *out_func = NULL;
+  if (b->status != MILO_OK) return b->status;
+  for (size_t i = 0; i < count; i++) milo_func_add_output(f, outputs[i]);
+  *out_func = f;
+  return MILO_OK;
+}
+
+static milo_status add_weights(milo_func *f, const milo_model_config *config, layer_weights *out,
+                               milo_diag *diag) {
+  milo_weight weights[MILO_WEIGHT_COUNT];
+  size_t elements;
+  MILO_TRY(milo_model_layout(config, diag, weights, &elements));
+  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
+    out->w[id] = NULL;
+    if (weights[id].present && weights[id].per_layer)
+      out->w[id] = param(f, weights[id].name, MILO_FP32, weights[id].rank, weights[id].dims);
+  }
+  return MILO_OK;
+}
+
+static milo_value *rms_norm(milo_builder *b, const milo_model_config *c, milo_value *x,
+                            milo_value *weight) {
+  return EMIT(b, rms_norm, {"x", x}, {"weight", weight},
+              {"epsilon", milo_b_number(b, MILO_FP32, c->norm_epsilon)});
+}
+
+static milo_value *project(milo_builder *b, milo_value *x, milo_value *weight) {
+  return milo_b_matmul(b, x, weight, false, true);
+}
+
+// cos (sine: sin) of position * theta^(-2i/HD), [positions, HD/2].
+static milo_value *angles(milo_builder *b, const milo_model_config *c, int64_t positions,
+                          bool sine) {
+  const int64_t half = c->head_dim / 2;
+  const milo_type type = milo_type_tensor(MILO_FP32, 2, (const int64_t[]){positions, half});
+  float *table = milo_arena_alloc(&b->func->program->arena, milo_type_bytes(&type));
+  for (int64_t s = 0; s < positions; s++)
+    for (int64_t i = 0; i < half; i++) {
+      const double angle = (double)s * pow(c->rope_theta, -2.0 * (double)i / (double)c->head_dim);
+      table[s * half + i] = (float)(sine ? sin(angle) : cos(angle));
+    }
+  return milo_b_tensor(b, type, table);
+}
+
+static milo_value *rope(milo_builder *b, const milo_model_config *c, milo_value *x,
+                        milo_value *cosines, milo_value *sines) {
+  return EMIT(b, rope, {"x", x}, {"cos", cosines}, {"sin", sines},
+              {"pairing", milo_b_string(b, c->rope_half ? "half" : "adjacent")});
+}
+
+// [batch * seq, heads * HD] -> [batch, heads, seq, HD], normalised per head if norm is given.
+static milo_value *split_heads(milo_builder *b, const milo_model_config *c, milo_value *x,
+                               int64_t batch, int64_t heads, milo_value *norm) {
+  if (b->status != MILO_OK) return NULL;
+  const int64_t seq = x->type.dims[0] / batch;
+  x = milo_b_reshape(b, x, (const int64_t[]){batch, seq, heads, c->head_dim}, 4);
+  if (norm) x = rms_norm(b, c, x, norm);
+  return milo_b_transpose(b, x, (const int[]){0, 2, 1, 3});
+}
+
+typedef struct heads {
+  milo_value *query, *key, *value;
+} heads;
+
+static heads project_heads(milo_builder *b, const milo_model_config *c, const layer_weights *w,
+                           milo_value *x, int64_t batch, milo_value *cosines, milo_value *sines) {
+  milo_value *n = rms_norm(b, c, x, w->w[MILO_WEIGHT_att_norm]);
+  heads h = {
+      .query = split_heads(b, c, project(b, n, w->w[MILO_WEIGHT_wq]), batch, c->heads,
+                           w->w[MILO_WEIGHT_q_norm]),
+      .key = split_heads(b, c, project(b, n, w->w[MILO_WEIGHT_wk]), batch, c->kv_heads,
+                         w->w[MILO_WEIGHT_k_norm]),
+      .value = split_heads(b, c, project(b, n, w->w[MILO_WEIGHT_wv]), batch, c->kv_heads, NULL),
+  };
+  h.query = rope(b, c, h.query, cosines, sines);
+  h.key = rope(b, c, h.key, cosines, sines);
+  return h;
+}
+
+// Everything after keys and values are known.
+static milo_value *attend_and_feed(milo_builder *b, const milo_model_config *c,
+                                   const layer_weights *w, milo_value *x, heads h,
+                                   milo_value *position) {
+  if (b->status != MILO_OK) return NULL;
+  milo_value *out[2];
+  const milo_named args[] = {
+      {"query", h.query},
+      {"key", h.key},
+      {"value", h.value},
+      {"scale", milo_b_number(b, MILO_FP32, 1 / sqrt((double)c->head_dim))},
+      {"causal", milo_b_bool(b, true)},
+      {"position", position},
+      {NULL, NULL},
+  };
+  // A position left out is NULL in the middle of the list: milo_emit skips values that are NULL.
+  milo_emit_multi(b, MILO_OP_attention, args, out, 2);
+  milo_value *merged = milo_b_transpose(b, out[0], (const int[]){0, 2, 1, 3});
+  merged = milo_b_reshape(b, merged, (const int64_t[]){x->type.dims[0], c->heads * c->head_dim}, 2);
+  x = milo_b_add(b, x, project(b, merged, w->w[MILO_WEIGHT_wo]));
+  milo_value *m = rms_norm(b, c, x, w->w[MILO_WEIGHT_ffn_norm]);
+  milo_value *gate = EMIT(b, silu_gate, {"x", project(b, m, w->w[MILO_WEIGHT_w1])},
+                          {"y", project(b, m, w->w[MILO_WEIGHT_w3])});
+  return milo_b_add(b, x, project(b, gate, w->w[MILO_WEIGHT_w2]));
+}
+
+milo_status milo_block_embed(milo_program *program, const milo_model_config *config, int64_t count,
+                             milo_diag *diag, milo_func **out_func) {
+  milo_func *f = start(program, "embed");
+  milo_value *tokens = param1(f, "tokens", MILO_INT32, count);
+  milo_value *embedding = param2(f, "embedding", config->vocab, config->dim);
+  milo_builder b = milo_builder_at_end(f, diag);
+  milo_value *x =
+      EMIT(&b, gather, {"x", embedding}, {"indices", tokens}, {"axis", milo_b_int(&b, 0)});
+  return finish(&b, f, &x, 1, out_func);
+}
+
+milo_status milo_block_layer(milo_program *program, const milo_model_config *config, int64_t batch,
+                             int64_t seq, milo_diag *diag, milo_func **out_func) {
+  *out_func = NULL;
+  milo_func *f = start(program, "layer");
+  layer_weights w;
+  milo_value *x = param2(f, "x", batch * seq, config->dim);
+  MILO_TRY(add_weights(f, config, &w, diag));
+  milo_builder b = milo_builder_at_end(f, diag);
+  milo_value *cosines = angles(&b, config, seq, false);
+  milo_value *sines = angles(&b, config, seq, true);
+  const heads h = project_heads(&b, config, &w, x, batch, cosines, sines);
+  milo_value *y = attend_and_feed(&b, config, &w, x, h, NULL);
+  return finish(&b, f, &y, 1, out_func);
+}
+
+static milo_value *append(milo_builder *b, milo_value *cache, milo_value *rows,
+                          milo_value *positions) {
+  return EMIT(b, scatter, {"data", cache}, {"indices", positions}, {"updates", rows},
+              {"axis", milo_b_int(b, 2)}, {"mode", milo_b_string(b, "update")});
+}
+
+milo_status milo_block_layer_cached(milo_program *program, const milo_model_config *config,
+                                    int64_t count, milo_diag *diag, milo_func **out_func) {
+  *out_func = NULL;
+  milo_func *f = start(program, "layer_cached");
+  const int64_t cache_dims[] = {1, config->kv_heads, config->seq, config->head_dim};
+  milo_value *x = param2(f, "x", count, config->dim);
+  milo_value *key_cache = param(f, "key_cache", MILO_FP32, 4, cache_dims);
+  milo_value *value_cache = param(f, "value_cache", MILO_FP32, 4, cache_dims);
+  milo_value *position = param(f, "position", MILO_INT32, 0, NULL);
+  milo_value *positions = param1(f, "positions", MILO_INT32, count);
+  layer_weights w;
+  MILO_TRY(add_weights(f, config, &w, diag));
+  milo_builder b = milo_builder_at_end(f, diag);
+  milo_value *tables[2];
+  for (int sine = 0; sine < 2; sine++)
+    tables[sine] = EMIT(&b, gather, {"x", angles(&b, config, config->seq, sine)},
+                        {"indices", positions}, {"axis", milo_b_int(&b, 0)});
+  heads h = project_heads(&b, config, &w, x, 1, tables[0], tables[1]);
+  h.key = append(&b, key_cache, h.key, positions);
+  h.value = append(&b, value_cache, h.value, positions);
+  milo_value *y = attend_and_feed(&b, config, &w, x, h, position);
+  return finish(&b, f, (milo_value *const[]){y, h.key, h.value}, 3, out_func);
+}
+
+static milo_value *logits(milo_builder *b, const milo_model_config *c, int64_t count) {
+  milo_value *x = param2(b->func, "x", count, c->dim);
+  milo_value *norm = param1(b->func, "final_norm", MILO_FP32, c->dim);
+  milo_value *classifier = param2(b->func, "classifier", c->vocab, c->dim);
+  return project(b, rms_norm(b, c, x, norm), classifier);
+}
+
+milo_status milo_block_logits(milo_program *program, const milo_model_config *config, int64_t count,
+                              milo_diag *diag, milo_func **out_func) {
+  milo_func *f = start(program, "logits");
+  milo_builder b = milo_builder_at_end(f, diag);
+  milo_value *out = logits(&b, config, count);
+  return finish(&b, f, &out, 1, out_func);
+}
+
+milo_status milo_block_loss(milo_program *program, const milo_model_config *config, int64_t count,
+                            milo_diag *diag, milo_func **out_func) {
+  milo_func *f = start(program, "loss");
+  milo_builder b = milo_builder_at_end(f, diag);
+  milo_value *scores = logits(&b, config, count);
+  milo_value *target = param1(f, "target", MILO_INT32, count);
+  milo_value *out[2];
+  milo_emit_multi(&b, MILO_OP_cross_entropy,
+                  (const milo_named[]){{"logits", scores}, {"target", target}, {NULL, NULL}}, out,
+                  2);
+  return finish(&b, f, out, 1, out_func);
+}

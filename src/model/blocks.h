@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// The parts of a Llama-style transformer as MIL functions, all in fp32 with static shapes.
+//
+// D = dim, V = vocab, N = tokens in all, HD = head_dim; weights are inputs named as in model.h. One
+// function of each kind serves all layers. Each call adds one function to program; out_func is
+// borrowed from it.
+#ifndef MILO_MODEL_BLOCKS_H
+#define MILO_MODEL_BLOCKS_H
+
+#include "ir/ir.h"
+#include "model/model.h"
+
+// Row i of an embedding for each token.
+//   tokens int32 [N], embedding [V, D] -> x [N, D]
+MILO_MUST_USE milo_status milo_block_embed(milo_program *program, const milo_model_config *config,
+                                           int64_t count, milo_diag *diag, milo_func **out_func);
+
+// One layer over batch sequences of seq tokens, positions from 0:
+//   h = x + wo attention(rope(wq n), rope(wk n), wv n),  n = rms_norm(x, att_norm)
+//   y = h + w2 (silu(w1 m) * (w3 m)),                    m = rms_norm(h, ffn_norm)
+//   x [batch * seq, D], the layer's weights in the order of model.h -> y [batch * seq, D]
+MILO_MUST_USE milo_status milo_block_layer(milo_program *program, const milo_model_config *config,
+                                           int64_t batch, int64_t seq, milo_diag *diag,
+                                           milo_func **out_func);
+
+// The same layer over count new tokens of one sequence whose earlier keys and values are cached.
+//   x [count, D], key_cache, value_cache [1, kv_heads, config->seq, HD], position int32 [] (of the
+//   first token), positions int32 [count] (position + 0, 1, ...), weights
+//   -> y [count, D], key_cache, value_cache with the new rows (inputs 1, 2 may be donated to
+//   outputs 1, 2)
+MILO_MUST_USE milo_status milo_block_layer_cached(milo_program *program,
+                                                  const milo_model_config *config, int64_t count,
+                                                  milo_diag *diag, milo_func **out_func);
+
+// Final norm and classifier.
+//   x [count, D], final_norm [D], classifier [V, D] -> logits [count, V]
+MILO_MUST_USE milo_status milo_block_logits(milo_program *program, const milo_model_config *config,
+                                            int64_t count, milo_diag *diag, milo_func **out_func);
+
+// The same and the cross-entropy of each row.
+//   x [count, D], final_norm [D], classifier [V, D], target int32 [count] -> loss [count]
+MILO_MUST_USE milo_status milo_block_loss(milo_program *program, const milo_model_config *config,
+                                          int64_t count, milo_diag *diag, milo_func **out_func);
+
+#endif

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// The `fused` step plan: how a training step is cut into programs.
+//
+//   embed            tokens -> x0
+//   layer forward    x, weights -> y, taps            one program, run for each layer
+//   head             x, targets -> loss, and backward at once, some rows at a time
+//   layer backward   taps, weights, dy -> dx, gradients of the layer's weights
+//   embed backward   adds rows of dx0 into the embedding's gradient
+//
+// The layer's programs come from automatic differentiation of the model's block. All buffers are
+// allocated when the plan is made; a step allocates nothing.
+#ifndef MILO_TRAIN_PLAN_H
+#define MILO_TRAIN_PLAN_H
+
+#include "device/device.h"
+#include "model/model.h"
+
+typedef struct milo_plan milo_plan;
+
+// batch sequences of seq tokens at a time, micro_batches of them a step. model is borrowed, its
+// weights are read at every run.
+MILO_MUST_USE milo_status milo_plan_create(milo_device *device, const milo_model *model,
+                                           size_t batch, size_t seq, size_t micro_batches,
+                                           milo_diag *diag, milo_plan **out_plan);
+void milo_plan_destroy(milo_plan *plan);
+
+// Room for batch * seq tokens and targets, to be filled before a run.
+int32_t *milo_plan_tokens(milo_plan *plan);
+int32_t *milo_plan_targets(milo_plan *plan);
+
+// Starts a step's gradients (before its first micro-batch).
+void milo_plan_begin(milo_plan *plan);
+// Forward and backward of one micro-batch: adds its share of the gradient of the step's mean loss.
+// *out_loss_sum: sum of the tokens' cross-entropies.
+MILO_MUST_USE milo_status milo_plan_run(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
+// Forward only; the gradients are left alone.
+MILO_MUST_USE milo_status milo_plan_evaluate(milo_plan *plan, milo_diag *diag,
+                                             double *out_loss_sum);
+// The step's gradients, laid out like the model's block.
+float *milo_plan_gradients(milo_plan *plan);
+
+#endif

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+#include "train/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "model/config.h"
+#include "model/llama2c.h"
+#include "train/checkpoint.h"
+#include "train/loader.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/plan.h"
+#include "train/schedule.h"
+
+typedef struct run {
+  milo_model *model;
+  milo_train_options options;  // completed
+  milo_loader loader;
+  milo_plan *plan;
+  milo_optimizer *optimizer;
+  milo_metrics *metrics;
+  milo_train_state state;
+  uint64_t first_step;  // done when this run began
+  uint64_t saved_step;
+  bool saved;
+  double step_seconds;  // of this run's steps together
+  milo_diag *diag;
+} run;
+
+// "dir/name", to be freed.
+static char *path_in(const char *dir, const char *name) {
+  milo_text path = {0};
+  milo_text_printf(&path, "%s/%s", dir, name);
+  return milo_text_take(&path, NULL);
+}
+
+static milo_status save(run *r) {
+  const char *dir = r->options.out_dir;
+  if (!dir || (r->saved && r->saved_step == r->state.step)) return MILO_OK;
+  char *checkpoint = path_in(dir, MILO_TRAIN_CHECKPOINT), *bin = path_in(dir, MILO_TRAIN_MODEL);
+  char *json = path_in(dir, MILO_TRAIN_CONFIG);
+  milo_status status = milo_checkpoint_write(checkpoint, r->model, &r->options, &r->state,
+                                             milo_optimizer_first(r->optimizer),
+                                             milo_optimizer_second(r->optimizer), r->diag);
+  if (status == MILO_OK && !milo_llama2c_obstacle(&r->model->config))
+    status = milo_llama2c_write(r->model, bin, false, r->diag);
+  milo_text text = {0};
+  milo_model_config_print(&r->model->config, &text);
+  if (status == MILO_OK) status = milo_file_write(json, text.data, text.bytes, r->diag);
+  milo_text_deinit(&text);
+  free(checkpoint);
+  free(bin);
+  free(json);
+  r->saved |= status == MILO_OK;
+  r->saved_step = r->state.step;
+  return status;
+}
+
+static milo_status not_finite(const run *r, const char *what, uint64_t step) {
+  if (r->saved)
+    return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_NUMERIC,
+                     "%s is not finite at step %llu: training stops, the checkpoint of step %llu "
+                     "is kept",
+                     what, (unsigned long long)step, (unsigned long long)r->saved_step);
+  return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_NUMERIC,
+                   "%s is not finite at step %llu: training stops", what, (unsigned long long)step);
+}
+
+// One optimizer step; fills in loss, norm and rate.
+static milo_status take_step(run *r, milo_train_report *report) {
+  const milo_train_options *o = &r->options;
+  const uint64_t step = r->state.step;
+  double sum = 0;
+  milo_plan_begin(r->plan);
+  for (size_t micro = 0; micro < o->accumulate; micro++) {
+    double part = 0;
+    milo_loader_batch(&r->loader, step, micro * o->batch, o->batch, milo_plan_tokens(r->plan),
+                      milo_plan_targets(r->plan));
+    MILO_TRY(milo_plan_run(r->plan, r->diag, &part));
+    sum += part;
+  }
+  report->loss = sum / ((double)r->loader.rows * (double)o->seq);
+  if (!isfinite(report->loss)) return not_finite(r, "the loss", step + 1);
+  MILO_TRY(milo_optimizer_norm(r->optimizer, r->diag, &report->grad_norm));
+  if (!isfinite(report->grad_norm)) return not_finite(r, "the gradient", step + 1);
+  report->learning_rate = milo_schedule_rate(o, step);
+  // The small number keeps the quotient finite for a gradient of zero.
+  const double scale = o->clip / (report->grad_norm + 1e-6);
+  MILO_TRY(milo_optimizer_step(r->optimizer, step + 1, report->learning_rate, scale < 1 ? scale : 1,
+                               r->diag));
+  r->state.step++;
+  return MILO_OK;
+}
+
+static milo_status evaluate(run *r, double *out_loss) {
+  const milo_train_options *o = &r->options;
+  double sum = 0;
+  for (size_t batch = 0; batch < o->eval_batches; batch++) {
+    double part = 0;
+    milo_loader_validation(&r->loader, batch * o->batch, o->batch, milo_plan_tokens(r->plan),
+                           milo_plan_targets(r->plan));
+    MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &part));
+    sum += part;
+  }
+  *out_loss = sum / ((double)r->loader.val_rows * (double)o->seq);
+  if (!isfinite(*out_loss)) return not_finite(r, "the validation loss", r->state.step);
+  if (*out_loss < r->state.best_val_loss) r->state.best_val_loss = *out_loss;
+  return MILO_OK;
+}
+
+static milo_status report_step(run *r, double started, milo_train_report *report) {
+  const milo_train_options *o = &r->options;
+  const double tokens_a_step = (double)r->loader.rows * (double)o->seq;
+  report->step = r->state.step;
+  report->steps = o->steps;
+  report->step_s = milo_clock_s() - started;
+  r->step_seconds += report->step_s;
+  const double done = (double)(r->state.step - r->first_step);
+  report->tokens_per_second = done * tokens_a_step / r->step_seconds;
+  report->eta_s = (double)(o->steps - r->state.step) * r->step_seconds / done;
+  report->tokens = r->state.step * r->loader.rows * o->seq;
+  report->val_loss = (double)NAN;
+  const bool last = r->state.step == o->steps;
+  if (r->loader.val_rows && (last || r->state.step % o->eval_every == 0))
+    MILO_TRY(evaluate(r, &report->val_loss));
+  if (r->metrics) MILO_TRY(milo_metrics_add(r->metrics, report, r->diag));
+  return MILO_OK;
+}
+
+static milo_status loop(run *r, milo_train_report *report) {
+  const milo_train_options *o = &r->options;
+  while (r->state.step < o->steps) {
+    const double started = milo_clock_s();
+    MILO_TRY(take_step(r, report));
+    MILO_TRY(report_step(r, started, report));
+    const uint64_t step = r->state.step;
+    const bool go_on = !o->on_step || o->on_step(o->user, report);
+    const bool stop = o->stop_after && step >= o->stop_after;
+    if (step == o->steps || !go_on || stop || step % o->save_every == 0) MILO_TRY(save(r));
+    if (step == o->steps || stop) break;
+    if (!go_on)
+      return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED,
+                       "training was stopped after step %llu of %llu%s", (unsigned long long)step,
+                       (unsigned long long)o->steps, o->out_dir ? ", the state is saved" : "");
+  }
+  return MILO_OK;
+}
+
+static milo_status resume(run *r, const milo_store *store) {
+  MILO_TRY(milo_checkpoint_read(store, r->model, milo_optimizer_first(r->optimizer),
+                                milo_optimizer_second(r->optimizer), &r->state, r->diag));
+  if (r->state.data_checksum != r->loader.checksum)
+    return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "cannot resume from %s: that run had other training data",
+                     milo_store_path(store));
+  if (r->state.step > r->options.steps)
+    return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "cannot resume from %s: it stands at step %llu of %llu",
+                     milo_store_path(store), (unsigned long long)r->state.step,
+                     (unsigned long long)r->options.steps);
+  r->first_step = r->saved_step = r->state.step;
+  r->saved = true;
+  return MILO_OK;
+}
+
+static milo_status prepare_dir(run *r) {
+  const char *dir = r->options.out_dir;
+  if (!dir) return MILO_OK;
+  MILO_TRY(milo_file_make_dir(dir, r->diag));
+  char *path = path_in(dir, MILO_TRAIN_METRICS);
+  const milo_status status = milo_metrics_open(path, r->state.step, r->diag, &r->metrics);
+  free(path);
+  return status;
+}
+
+static milo_status prepare(run *r, milo_device *device, const uint32_t *ids, size_t count,
+                           const milo_train_options *options, const milo_store *store) {
+  milo_train_options given = *options;
+  if (store) MILO_TRY(milo_checkpoint_options(store, &r->model->config, &given, r->diag));
+  MILO_TRY(milo_train_options_complete(&given, &r->model->config, r->diag, &r->options));
+  const milo_train_options *o = &r->options;
+  MILO_TRY(milo_loader_init(&r->loader, ids, count, (size_t)r->model->config.vocab, o, r->diag));
+  r->state.data_checksum = r->loader.checksum;
+  r->state.best_val_loss = (double)INFINITY;
+  MILO_TRY(milo_plan_create(device, r->model, o->batch, o->seq, o->accumulate, r->diag, &r->plan));
+  MILO_TRY(milo_optimizer_create(device, r->model, milo_plan_gradients(r->plan), o, r->diag,
+                                 &r->optimizer));
+  if (store) MILO_TRY(resume(r, store));
+  MILO_TRY(prepare_dir(r));
+  // A new run's first checkpoint takes the place of what an earlier run left: resuming can never
+  // continue the wrong one, and a folder that cannot be written is noticed before any work is done.
+  return store ? MILO_OK : save(r);
+}
+
+milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_t *ids,
+                           size_t count, const milo_train_options *options, milo_diag *diag,
+                           milo_train_result *out_result) {
+  const double none = (double)NAN;
+  milo_train_report report = {.loss = none,
+                              .grad_norm = none,
+                              .learning_rate = none,
+                              .val_loss = none,
+                              .tokens_per_second = none,
+                              .step_s = none,
+                              .eta_s = none};
+  memset(out_result, 0, sizeof *out_result);
+  run r = {.model = model, .diag = diag};
+  milo_store *store = NULL;
+  milo_status status = MILO_OK;
+  if (options->resume && !options->out_dir)
+    status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                       "a run is resumed from a folder: out_dir is not given");
+  if (status == MILO_OK && options->resume) {
+    char *path = path_in(options->out_dir, MILO_TRAIN_CHECKPOINT);
+    status = milo_store_open(path, diag, &store);
+    free(path);
+  }
+  if (status == MILO_OK) status = prepare(&r, device, ids, count, options, store);
+  milo_store_close(store);
+  if (status == MILO_OK) status = loop(&r, &report);
+  milo_metrics_close(r.metrics);
+  milo_optimizer_destroy(r.optimizer);
+  milo_plan_destroy(r.plan);
+  if (r.plan) {
+    report.step = r.state.step;
+    report.steps = r.options.steps;
+  }
+  *out_result = (milo_train_result){report, r.state.best_val_loss, milo_peak_memory_bytes()};
+  return status;
+}
+
+// The parameters alone of a checkpoint.
+static milo_status load_parameters(const milo_store *store, milo_model *model, milo_diag *diag) {
+  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
+    const milo_weight *w = &model->weights[id];
+    if (!w->present) continue;
+    milo_text name = {0};
+    milo_text_printf(&name, "param.%s", w->name);
+    const milo_status status = milo_store_read_tensor(store, name.data, model->block + w->offset,
+                                                      w->layers, w->elements, w->stride, diag);
+    milo_text_deinit(&name);
+    MILO_TRY(status);
+  }
+  return MILO_OK;
+}
+
+milo_status milo_train_load_model(const char *dir, milo_diag *diag, milo_model **out_model) {
+  *out_model = NULL;
+  char *json = path_in(dir, MILO_TRAIN_CONFIG), *path = path_in(dir, MILO_TRAIN_CHECKPOINT);
+  milo_model_config config;
+  milo_store *store = NULL;
+  milo_model *model = NULL;
+  milo_status status = milo_model_config_read(json, diag, &config);
+  if (status == MILO_OK) status = milo_store_open(path, diag, &store);
+  if (status == MILO_OK) status = milo_model_alloc(&config, diag, &model);
+  if (status == MILO_OK) status = load_parameters(store, model, diag);
+  milo_store_close(store);
+  free(json);
+  free(path);
+  if (status == MILO_OK)
+    *out_model = model;
+  else
+    milo_model_destroy(model);
+  return status;
+}

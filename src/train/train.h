@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// The training loop, see milo_train in milo.h.
+#ifndef MILO_TRAIN_TRAIN_H
+#define MILO_TRAIN_TRAIN_H
+
+#include "device/device.h"
+#include "model/model.h"
+
+// Files of a run in out_dir.
+#define MILO_TRAIN_CHECKPOINT "checkpoint.milo"
+#define MILO_TRAIN_METRICS "metrics.jsonl"
+#define MILO_TRAIN_MODEL "model.bin"  // llama2.c version 0, if that can hold the model
+#define MILO_TRAIN_CONFIG "model.json"
+
+// device is options->device, opened. options: all fields of this version present, not completed.
+//
+// MILO_ERR_INTERRUPTED  on_step returned false before the last step; the state is saved
+// MILO_ERR_NUMERIC      loss or gradient is not finite; nothing is saved, model holds the weights
+//                       before that step
+MILO_MUST_USE milo_status milo_train_run(milo_device *device, milo_model *model,
+                                         const uint32_t *ids, size_t count,
+                                         const milo_train_options *options, milo_diag *diag,
+                                         milo_train_result *out_result);
+
+// A model from a folder that a run wrote.
+MILO_MUST_USE milo_status milo_train_load_model(const char *dir, milo_diag *diag,
+                                                milo_model **out_model);
+
+#endif
