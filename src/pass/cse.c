@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// Common subexpressions: computes equal things once. Equal are operations of the same kind with the
+// same arguments (the same values, or constants of the same bits) and attributes, names aside.
+//
+//   before:  definitions come before uses
+//   after:   no two pure operations of the function's body are equal
+//   cost:    one walk with a hash table
+#include <string.h>
+
+#include "ir/op.h"
+#include "pass/pass.h"
+#include "pass/rewrite.h"
+
+enum { HASHED_BYTES = 256 };  // of a constant: enough to tell most apart
+
+static uint64_t mix(uint64_t hash, const void *data, size_t bytes) {
+  const unsigned char *p = data;
+  for (size_t i = 0; i < bytes; ++i) hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
+  return hash;
+}
+
+static uint64_t mix_literal(uint64_t hash, const milo_literal *l) {
+  hash = mix(hash, &l->kind, sizeof l->kind);
+  hash = mix(hash, &l->type.dtype, sizeof l->type.dtype);
+  hash = mix(hash, &l->bytes, sizeof l->bytes);
+  if (l->data != NULL) hash = mix(hash, l->data, l->bytes < HASHED_BYTES ? l->bytes : HASHED_BYTES);
+  for (size_t i = 0; l->kind == MILO_LITERAL_STRINGS && i < l->count; ++i)
+    hash = mix(hash, l->strings[i], strlen(l->strings[i]));
+  return hash;
+}
+
+static bool literals_equal(const milo_literal *a, const milo_literal *b) {
+  if (a == b) return true;
+  if (a->kind != b->kind || !milo_type_equal(&a->type, &b->type) || a->count != b->count ||
+      a->bytes != b->bytes)
+    return false;
+  switch (a->kind) {
+    case MILO_LITERAL_STRINGS:
+      for (size_t i = 0; i < a->count; ++i)
+        if (strcmp(a->strings[i], b->strings[i]) != 0) return false;
+      return true;
+    case MILO_LITERAL_ITEMS:
+      for (size_t i = 0; i < a->count; ++i)
+        if (!literals_equal(&a->items[i], &b->items[i])) return false;
+      return true;
+    case MILO_LITERAL_BLOB:
+      if (a->blob_offset == b->blob_offset && strcmp(a->blob_path, b->blob_path) == 0) return true;
+      break;
+    case MILO_LITERAL_DATA:
+      break;
+  }
+  return a->data != NULL && b->data != NULL &&
+         (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
+}
+
+static bool values_equal(const milo_value *a, const milo_value *b) {
+  if (a == b) return true;
+  return a->literal != NULL && b->literal != NULL && literals_equal(a->literal, b->literal);
+}
+
+static uint64_t hash_op(const milo_op *op) {
+  uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), &op->code, sizeof op->code);
+  if (op->code == MILO_OP_const) return mix_literal(hash, op->results[0]->literal);
+  for (size_t i = 0; i < op->arg_count; ++i) {
+    uint64_t arg = mix(0, op->args[i].name, strlen(op->args[i].name));
+    for (size_t k = 0; k < op->args[i].count; ++k) {
+      const milo_value *value = op->args[i].values[k];
+      if (value->literal != NULL)
+        arg = mix_literal(arg, value->literal);
+      else
+        arg = mix(arg, &value, sizeof(milo_value *));
+    }
+    hash += arg;  // the order of arguments does not matter
+  }
+  return hash;
+}
+
+// Every attribute of a but its name is in b.
+static bool attrs_within(const milo_op *a, const milo_op *b) {
+  for (size_t i = 0; i < a->attrs.count; ++i) {
+    const milo_attr *attr = &a->attrs.items[i];
+    if (strcmp(attr->name, "name") == 0) continue;
+    const milo_literal *other = milo_attrs_find(&b->attrs, attr->name);
+    if (other == NULL || !literals_equal(&attr->value, other)) return false;
+  }
+  return true;
+}
+
+static bool ops_equal(const milo_op *a, const milo_op *b) {
+  if (a->code != b->code || a->result_count != b->result_count || a->arg_count != b->arg_count)
+    return false;
+  for (size_t i = 0; i < a->result_count; ++i)
+    if (!milo_type_equal(&a->results[i]->type, &b->results[i]->type)) return false;
+  if (a->code == MILO_OP_const)
+    return literals_equal(a->results[0]->literal, b->results[0]->literal);
+  for (size_t i = 0; i < a->arg_count; ++i) {
+    const milo_arg *arg = &a->args[i], *other = milo_op_arg(b, arg->name);
+    if (other == NULL || other->count != arg->count) return false;
+    for (size_t k = 0; k < arg->count; ++k)
+      if (!values_equal(arg->values[k], other->values[k])) return false;
+  }
+  return attrs_within(a, b) && attrs_within(b, a);
+}
+
+static bool is_candidate(const milo_op *op) {
+  if (op->code == MILO_OP_unknown || op->block_count > 0 || op->result_count == 0) return false;
+  if (op->code == MILO_OP_const && op->results[0]->literal == NULL) return false;
+  return (milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) == 0;
+}
+
+milo_status milo_pass_cse(milo_func *func, const milo_pass_options *options, milo_diag *diag) {
+  (void)options;
+  (void)diag;
+  size_t ops = 0, slots = 16;
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next) ++ops;
+  while (slots < 2 * ops) slots *= 2;
+  milo_rewriter r = milo_rewriter_init(func);
+  milo_op **table = MILO_NEW_ARRAY(&r.arena, milo_op *, slots);
+  for (milo_op *op = func->body->first, *next; op != NULL; op = next) {
+    next = op->next;
+    milo_rewriter_apply(&r, op);
+    if (!is_candidate(op)) continue;
+    size_t slot = (size_t)hash_op(op) & (slots - 1);
+    while (table[slot] != NULL && !ops_equal(table[slot], op)) slot = (slot + 1) & (slots - 1);
+    if (table[slot] == NULL) {
+      table[slot] = op;
+      continue;
+    }
+    for (size_t i = 0; i < op->result_count; ++i)
+      milo_rewriter_replace(&r, op->results[i], table[slot]->results[i]);
+  }
+  milo_rewriter_finish(&r);
+  milo_rewriter_deinit(&r);
+  return MILO_OK;
+}
