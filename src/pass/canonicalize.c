@@ -2,7 +2,7 @@
 // Canonicalisation: rewrites operations that do nothing, or do in two steps what one does.
 //
 //   before:  definitions come before uses
-//   after:   no operation matches a rule below; what was replaced may be left behind unused
+//   after:   no operation matches a rule below; what only replaced ones used may be left unused
 //   cost:    one walk
 //
 // Every rule keeps values, infinities and NaNs exactly, for any input; only the sign of a zero may
@@ -302,8 +302,8 @@ milo_status milo_pass_canonicalize(milo_func *func, const milo_pass_options *opt
     status = b.status;
     if (with == NULL || status != MILO_OK || !same_type(op, with)) continue;
     milo_rewriter_replace(&r, op->results[0], with);
-    // What was made may match a rule itself.
-    if (op->prev != before) next = before != NULL ? before->next : func->body->first;
+    milo_op_remove(op);
+    next = before != NULL ? before->next : func->body->first;  // what was made may match a rule
   }
   if (status == MILO_OK) milo_rewriter_finish(&r);
   milo_rewriter_deinit(&r);

@@ -277,7 +277,7 @@ milo_status milo_ref_cross_entropy(const milo_ref_call *call) {
   MILO_TRY(milo_ref_doubles(call, &logits, &values));
   milo_status status = MILO_OK;
   for (size_t row = 0; row < loss.count && status == MILO_OK; ++row) {
-    size_t t;
+    size_t t = 0;
     status = read_target(call, &target, row, vocab, &t);
     if (status != MILO_OK) break;
     const double total = log_sum_exp(values + row * vocab, vocab);
@@ -296,7 +296,7 @@ milo_status milo_ref_cross_entropy_grad(const milo_ref_call *call) {
   milo_ref_in(call, "lse", &lse);
   const size_t vocab = (size_t)logits.dims[1];
   for (size_t row = 0; row < grad.count; ++row) {
-    size_t t;
+    size_t t = 0;
     MILO_TRY(read_target(call, &target, row, vocab, &t));
     for (size_t k = 0; k < vocab; ++k) {
       const size_t i = row * vocab + k;

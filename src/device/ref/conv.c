@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Convolution with one to three spatial axes.
 #include <stdlib.h>
-#include <string.h>
 
 #include "device/ref/call.h"
+#include "ir/ops/geometry.h"
 
-enum { MAX_SPATIAL = 3 };
+enum { MAX_SPATIAL = MILO_CONV_MAX_SPATIAL };
 
 // One entry a spatial axis; axes that are not there have size 1 (leading ones).
 typedef struct window {
@@ -13,34 +13,19 @@ typedef struct window {
   int64_t stride[MAX_SPATIAL], dilation[MAX_SPATIAL], before[MAX_SPATIAL];
 } window;
 
-static void read_window(const milo_op *op, const milo_ref_tensor *x, const milo_ref_tensor *weight,
-                        const milo_ref_tensor *out, window *w) {
-  int64_t strides[MAX_SPATIAL], dilations[MAX_SPATIAL], pad[2 * MAX_SPATIAL];
-  const int spatial = x->rank - 2, first = MAX_SPATIAL - spatial;
-  const int stride_count = milo_op_ints(op, "strides", strides, MAX_SPATIAL);
-  const int dilation_count = milo_op_ints(op, "dilations", dilations, MAX_SPATIAL);
-  const int pad_count = milo_op_ints(op, "pad", pad, 2 * MAX_SPATIAL);
-  const char *pad_type = milo_op_string(op, "pad_type");
+static window window_of(const milo_conv_geometry *g, const milo_ref_tensor *x,
+                        const milo_ref_tensor *weight, const milo_ref_tensor *out) {
+  window w;
   for (int axis = 0; axis < MAX_SPATIAL; ++axis) {
-    const int i = axis - first;
-    w->in[axis] = i < 0 ? 1 : x->dims[2 + i];
-    w->kernel[axis] = i < 0 ? 1 : weight->dims[2 + i];
-    w->out[axis] = i < 0 ? 1 : out->dims[2 + i];
-    w->stride[axis] = i < 0 || stride_count < 0 ? 1 : strides[i];
-    w->dilation[axis] = i < 0 || dilation_count < 0 ? 1 : dilations[i];
-    w->before[axis] = 0;
-    if (i < 0) continue;
-    if (strcmp(pad_type, "custom") == 0) {
-      w->before[axis] = pad_count < 0 ? 0 : pad[2 * i];
-    } else if (strncmp(pad_type, "same", 4) == 0) {
-      // As much as the output's ceil(in / stride) elements need; the odd one after, or before if
-      // "same_lower".
-      const int64_t reach = (w->kernel[axis] - 1) * w->dilation[axis] + 1;
-      const int64_t need = (w->out[axis] - 1) * w->stride[axis] + reach - w->in[axis];
-      const int64_t total = need > 0 ? need : 0;
-      w->before[axis] = strcmp(pad_type, "same_lower") == 0 ? total - total / 2 : total / 2;
-    }
+    const int i = axis - (MAX_SPATIAL - g->spatial);
+    w.in[axis] = i < 0 ? 1 : x->dims[2 + i];
+    w.kernel[axis] = i < 0 ? 1 : weight->dims[2 + i];
+    w.out[axis] = i < 0 ? 1 : out->dims[2 + i];
+    w.stride[axis] = i < 0 ? 1 : g->stride[i];
+    w.dilation[axis] = i < 0 ? 1 : g->dilation[i];
+    w.before[axis] = i < 0 ? 0 : g->pad_begin[i];
   }
+  return w;
 }
 
 // Sum over the window at spatial position `at` of one input channel times one kernel slice.
@@ -68,10 +53,11 @@ milo_status milo_ref_conv(const milo_ref_call *call) {
   milo_ref_in(call, "x", &x);
   milo_ref_in(call, "weight", &weight);
   const bool has_bias = milo_ref_in(call, "bias", &bias);
-  window w;
-  read_window(call->op, &x, &weight, &out, &w);
+  milo_conv_geometry geometry;
+  MILO_TRY(milo_conv_geometry_get(call->op, call->diag, &geometry));
+  const window w = window_of(&geometry, &x, &weight, &out);
   const size_t in_channels = (size_t)x.dims[1], out_channels = (size_t)out.dims[1];
-  const size_t groups = (size_t)milo_op_int(call->op, "groups");
+  const size_t groups = (size_t)geometry.groups;
   const size_t group_in = in_channels / groups, group_out = out_channels / groups;
   const size_t x_plane = milo_ref_product(&x, 2, x.rank);
   const size_t kernel_plane = milo_ref_product(&weight, 2, weight.rank);

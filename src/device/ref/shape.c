@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "device/ref/call.h"
+#include "ir/ops/geometry.h"
 
 // reshape, expand_dims, squeeze: the elements stay in order.
 milo_status milo_ref_reshape(const milo_ref_call *call) {
@@ -100,26 +101,21 @@ static milo_status read_slice(const milo_ref_call *call, const milo_ref_tensor *
   const bool ends = milo_op_ints(call->op, "end_mask", end_mask, MILO_MAX_RANK) >= 0;
   const bool squeezes = milo_op_ints(call->op, "squeeze_mask", squeeze_mask, MILO_MAX_RANK) >= 0;
   for (int axis = 0; axis < x->rank; ++axis) {
-    const int64_t dim = x->dims[axis];
-    const bool whole_begin = begins && begin_mask[axis], whole_end = ends && end_mask[axis];
-    if (!strided) s->stride[axis] = 1;
-    if (squeezes && squeeze_mask[axis]) {
-      s->begin[axis] = whole_begin ? 0 : s->begin[axis] < 0 ? s->begin[axis] + dim : s->begin[axis];
-      s->stride[axis] = 1;
-      s->dims[axis] = 1;
-      continue;
-    }
-    const int64_t step = s->stride[axis];
-    if (step == 0) return milo_ref_fail(call, "stride of axis %d is 0", axis);
-    const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? dim : dim - 1;
-    int64_t first = s->begin[axis] < 0 ? s->begin[axis] + dim : s->begin[axis];
-    int64_t last = end[axis] < 0 ? end[axis] + dim : end[axis];
-    first = whole_begin ? (step > 0 ? 0 : dim - 1) : clamp(first, low, high);
-    last = whole_end ? (step > 0 ? dim : -1) : clamp(last, low, high);
-    const int64_t length = step > 0 ? last - first : first - last;
-    const int64_t size = step > 0 ? step : -step;
-    s->begin[axis] = first;
-    s->dims[axis] = length <= 0 ? 0 : (length + size - 1) / size;
+    const milo_slice_spec spec = {
+        .begin = s->begin[axis],
+        .end = end[axis],
+        .stride = strided ? s->stride[axis] : 1,
+        .begin_mask = begins && begin_mask[axis],
+        .end_mask = ends && end_mask[axis],
+        .squeeze = squeezes && squeeze_mask[axis],
+    };
+    milo_slice_axis resolved;
+    if (!milo_slice_resolve(x->dims[axis], spec, &resolved))
+      return milo_ref_fail(call, "begin of axis %d is %lld, its size %lld", axis,
+                           (long long)spec.begin, (long long)x->dims[axis]);
+    s->begin[axis] = resolved.begin;
+    s->stride[axis] = resolved.stride;
+    s->dims[axis] = resolved.size;
   }
   return MILO_OK;
 }

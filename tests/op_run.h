@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// Runs MIL text on a device with tensors written as text ("fp32[2] x = 1 2; int32[] n = 3").
+#ifndef MILO_TESTS_OP_RUN_H
+#define MILO_TESTS_OP_RUN_H
+
+#include "base/number.h"
+#include "device/device.h"
+#include "ir/op.h"
+#include "tap.h"
+#include "text/text.h"
+
+enum { RUN_MAX_TENSORS = 16, RUN_MAX_ELEMENTS = 256 };
+
+typedef struct run_tensor {
+  char name[32];
+  milo_type type;
+  size_t count;
+  double values[RUN_MAX_ELEMENTS];
+} run_tensor;
+
+typedef struct run_tensors {
+  int count;
+  run_tensor items[RUN_MAX_TENSORS];
+} run_tensors;
+
+static inline const char *run_parse_tensor(const char *p, run_tensor *t) {
+  char dtype[16];
+  int used = 0;
+  if (sscanf(p, " %15[a-z0-9]%n", dtype, &used) != 1) abort();
+  p += used;
+  t->type = milo_type_tensor(milo_dtype_find(dtype), 0, NULL);
+  for (p++; *p != ']'; p += *p == ',') {
+    char *end;
+    t->type.dims[t->type.rank++] = strtoll(p, &end, 10);
+    p = end;
+  }
+  if (sscanf(p, "] %31[A-Za-z0-9_] =%n", t->name, &used) != 1) abort();
+  p += used;
+  t->count = milo_type_elements(&t->type);
+  for (size_t i = 0; i < t->count; i++) {
+    char *end;
+    t->values[i] = strtod(p, &end);
+    if (end == p) abort();
+    p = end;
+  }
+  while (*p == ' ') p++;
+  return p;
+}
+
+static inline void run_parse(const char *text, run_tensors *out) {
+  out->count = 0;
+  while (*text != '\0') {
+    text = run_parse_tensor(text, &out->items[out->count++]);
+    if (*text == ';') text++;
+  }
+}
+
+// The program of one function main with these inputs and outputs.
+static inline milo_program *run_program(const run_tensors *inputs, const char *body,
+                                        const run_tensors *results, milo_diag *diag) {
+  milo_text text = {0};
+  milo_arena arena = {0};
+  milo_text_puts(&text, "program(1.3) {\n  func main<ios18>(");
+  for (int i = 0; i < inputs->count; i++)
+    milo_text_printf(&text, "%s%s %s", i > 0 ? ", " : "",
+                     milo_type_format(&arena, &inputs->items[i].type, false),
+                     inputs->items[i].name);
+  milo_text_printf(&text, ") {\n    %s\n  } -> (", body);
+  for (int i = 0; i < results->count; i++)
+    milo_text_printf(&text, "%s%s", i > 0 ? ", " : "", results->items[i].name);
+  milo_text_puts(&text, ");\n}\n");
+  milo_program *program = NULL;
+  if (milo_text_parse(text.data, text.bytes, "case.mil", diag, &program) != MILO_OK)
+    program = NULL;
+  milo_text_deinit(&text);
+  milo_arena_deinit(&arena);
+  return program;
+}
+
+static inline void run_store(const run_tensor *t, void *data) {
+  for (size_t i = 0; i < t->count; i++) {
+    if (milo_dtype_is_int(t->type.dtype))
+      milo_number_store_int(t->type.dtype, data, i, (int64_t)t->values[i]);
+    else
+      milo_number_store(t->type.dtype, data, i, t->values[i]);
+  }
+}
+
+// Runs func; results->items[...].values are overwritten.
+static inline milo_status run_func(milo_device *device, const milo_func *func,
+                                   const run_tensors *inputs, run_tensors *results,
+                                   milo_diag *diag) {
+  milo_executable *executable;
+  milo_status status = milo_device_compile(device, func, NULL, NULL, diag, &executable);
+  if (status != MILO_OK) return status;
+  milo_buffer *in[RUN_MAX_TENSORS] = {0}, *out[RUN_MAX_TENSORS] = {0};
+  for (int i = 0; i < inputs->count; i++) {
+    if (milo_buffer_alloc(milo_type_bytes(&inputs->items[i].type), diag, &in[i]) != MILO_OK) abort();
+    run_store(&inputs->items[i], in[i]->data);
+  }
+  for (int i = 0; i < results->count; i++) {
+    const milo_value *output = milo_executable_output(executable, (size_t)i);
+    if (milo_buffer_alloc(milo_type_bytes(&output->type), diag, &out[i]) != MILO_OK) abort();
+  }
+  status = milo_executable_run(executable, in, out, diag);
+  for (int i = 0; status == MILO_OK && i < results->count; i++) {
+    run_tensor *t = &results->items[i];
+    const milo_value *output = milo_executable_output(executable, (size_t)i);
+    if (!CHECK(milo_type_equal(&output->type, &t->type))) break;
+    CHECK_STR(output->name, t->name);
+    for (size_t k = 0; k < t->count; k++)
+      t->values[k] = milo_number_load(t->type.dtype, out[i]->data, k);
+  }
+  for (int i = 0; i < RUN_MAX_TENSORS; i++) {
+    milo_buffer_release(in[i]);
+    milo_buffer_release(out[i]);
+  }
+  milo_executable_destroy(executable);
+  return status;
+}
+
+// |got - wanted| in units of what the element type can hold; NaN equals NaN only.
+static inline bool run_close(milo_dtype dtype, double got, double wanted, double steps) {
+  if (isnan(wanted) || isnan(got)) return isnan(wanted) && isnan(got);
+  if (got == wanted) return true;
+  if (isinf(wanted) || isinf(got)) return false;
+  const double unit = dtype == MILO_FP64   ? 1e-15
+                      : dtype == MILO_FP32 ? 1.2e-7
+                      : dtype == MILO_FP16 ? 9.8e-4
+                      : dtype == MILO_BF16 ? 7.9e-3
+                                           : 0;
+  return fabs(got - wanted) <= unit * steps * fmax(1, fabs(wanted));
+}
+
+static inline bool run_compare(const run_tensors *got, const run_tensors *wanted, double steps) {
+  bool close = true;
+  for (int i = 0; i < wanted->count; i++)
+    for (size_t k = 0; k < wanted->items[i].count; k++) {
+      const double g = got->items[i].values[k], w = wanted->items[i].values[k];
+      if (run_close(wanted->items[i].type.dtype, g, w, steps)) continue;
+      printf("# %s[%zu]: got %.9g, wanted %.9g\n", wanted->items[i].name, k, g, w);
+      close = false;
+    }
+  return close;
+}
+
+#endif
