@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // ctest: LABELS threads
-#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/pool.h"
 #include "tap.h"
 
@@ -82,21 +83,28 @@ static void test_idle_takes_no_time(void) {
 }
 
 // Two tasks that wait for each other: passes only if two threads run.
-static pthread_barrier_t both;
+typedef struct meeting {
+  atomic_int arrived;
+  int workers[2];
+  bool met[2];
+} meeting;
+
 static void meet(void *user, size_t i, int worker) {
-  int *workers = user;
-  workers[i] = worker;
-  pthread_barrier_wait(&both);
+  meeting *m = user;
+  m->workers[i] = worker;
+  atomic_fetch_add(&m->arrived, 1);
+  const double end_s = milo_clock_s() + 20;
+  while (atomic_load(&m->arrived) < 2 && milo_clock_s() < end_s) sched_yield();
+  m->met[i] = atomic_load(&m->arrived) == 2;
 }
 
 static void test_runs_at_the_same_time(void) {
   milo_pool *pool;
   if (!CHECK(milo_pool_create(2, NULL, &pool) == MILO_OK)) return;
-  pthread_barrier_init(&both, NULL, 2);
-  int workers[2] = {-1, -1};
-  milo_pool_run(pool, 2, meet, workers);
-  CHECK(workers[0] + workers[1] == 1);
-  pthread_barrier_destroy(&both);
+  meeting m = {.workers = {-1, -1}};
+  milo_pool_run(pool, 2, meet, &m);
+  CHECK(m.met[0] && m.met[1]);
+  CHECK(m.workers[0] + m.workers[1] == 1);
   milo_pool_destroy(pool);
 }
 
