@@ -499,6 +499,8 @@ static void test_join(void) {
        "!values has tensor<fp32, [3, 3]> as number 1, expected length 2 in axis 0"},
       {"concat", "values=fp32[2,3]|fp32[3] axis=int32{0}", "!expected rank 2"},
       {"concat", "values=fp32[2,3]|fp32[2,3] axis=int32{2}", "!axis is 2"},
+      {"concat", "values=fp32[2]|fp32[2] axis=int64{9.2e18}", "!axis is 92"},
+      {"concat", "values=fp32[2]|fp32[2] axis=int64{-9.2e18}", "!axis is -92"},
       {"concat", "values=fp32[2]|fp16[2] axis=int32{0}", "!element type fp16"},
       {"concat", "axis=int32{0}", "!lacks its argument values"},
       {"stack", "values=fp32[2,3]|fp32[2,3] axis=int32{1}", "fp32[2,2,3]"},

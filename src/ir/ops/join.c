@@ -20,7 +20,7 @@ static milo_status merge_values(const milo_op *op, milo_diag *diag, int64_t but,
       return milo_infer_bad(op, diag, "values", "has %s as number %zu, expected rank %d",
                             milo_infer_show(op, type), k, out->rank);
     for (int i = 0; i < type->rank; i++) {
-      if (i == but || i == but + type->rank) continue;
+      if (i == but || (but < 0 && i == but + type->rank)) continue;
       if (!milo_infer_dims_agree(type->dims[i], out->dims[i]))
         return milo_infer_bad(op, diag, "values",
                               "has %s as number %zu, expected length %" PRId64 " in axis %d",
