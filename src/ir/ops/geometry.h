@@ -38,9 +38,4 @@ typedef struct milo_slice_spec {
 // begin; false if that lies outside the axis.
 bool milo_slice_resolve(int64_t dim, milo_slice_spec spec, milo_slice_axis *out_axis);
 
-// Reads an axes or perm argument, each made non-negative, in the order written; all axes in order
-// if it was left out. Returns how many; out has room for MILO_MAX_RANK. rank: what they count, the
-// result's for expand_dims, else x's.
-int milo_op_axes(const milo_op *op, const char *name, int rank, int *out);
-
 #endif

@@ -3,16 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "ir/ops/geometry.h"
 #include "ir/ops/infer.h"
-
-int milo_op_axes(const milo_op *op, const char *name, int rank, int *out) {
-  int64_t axes[MILO_MAX_RANK];
-  const int count = milo_op_ints(op, name, axes, MILO_MAX_RANK);
-  for (int i = 0; i < (count < 0 ? rank : count); i++)
-    out[i] = count < 0 ? i : (int)(axes[i] < 0 ? axes[i] + rank : axes[i]);
-  return count < 0 ? rank : count;
-}
 
 // A result of so many unknown dims; count MILO_DIM_UNKNOWN: of unknown rank.
 static milo_status add_unknown(const milo_op *op, milo_types *out, milo_diag *diag,
