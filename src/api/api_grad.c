@@ -2,6 +2,7 @@
 // Differentiation.
 #include "api/ctx.h"
 #include "api/program.h"
+#include "base/number.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 #include "pass/pass.h"

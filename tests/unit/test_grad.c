@@ -66,8 +66,9 @@ static bool is_read(const char *body, const char *name) {
   for (const char *p = body; (p = strstr(p, name)) != NULL; p++) {
     const char *before = p - 1, *after = p + length;
     while (before > body && *before == ' ') before--;
+    while (*after == ' ') after++;
     const bool argument = p > body && strchr("=(,", *before) != NULL;
-    if (argument && !isalnum((unsigned char)p[-1]) && strchr(",) ", *after) != NULL) return true;
+    if (argument && !isalnum((unsigned char)p[-1]) && strchr(",)", *after) != NULL) return true;
   }
   return false;
 }
@@ -106,6 +107,7 @@ static char *to_mil(const grad_case *c, const char *dtype) {
     any = true;
   }
   milo_text_printf(&mil, ");\n}\n");
+  CHECK(any);
   milo_text_deinit(&made);
   return mil.data;
 }

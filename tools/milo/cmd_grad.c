@@ -66,7 +66,10 @@ int cmd_grad(int argc, char **argv) {
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;
-  if (!options_parse(&cmd, table, &common, argc, argv, &args, &code)) return code;
+  if (!options_parse(&cmd, table, &common, argc, argv, &args, &code)) {
+    options_deinit(table);
+    return code;
+  }
   const char **names = NULL;
   char **lists = calloc(wrt.count + 1, sizeof *lists);
   bool ok = lists != NULL;
