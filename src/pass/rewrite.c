@@ -27,9 +27,11 @@ milo_rewriter milo_rewriter_init(milo_func *func) {
 
 void milo_rewriter_deinit(milo_rewriter *r) { milo_arena_deinit(&r->arena); }
 
+// Replacements may be replaced themselves later: follows them to the end.
 static milo_value *find(const milo_rewriter *r, milo_value *value) {
-  const bool known = value->id < r->count && r->known[value->id] == value;
-  return known && r->to[value->id] != NULL ? r->to[value->id] : value;
+  while (value->id < r->count && r->known[value->id] == value && r->to[value->id] != NULL)
+    value = r->to[value->id];
+  return value;
 }
 
 static void apply_block(milo_rewriter *r, milo_block *block) {
