@@ -70,8 +70,7 @@ static inline milo_program *run_program(const run_tensors *inputs, const char *b
     milo_text_printf(&text, "%s%s", i > 0 ? ", " : "", results->items[i].name);
   milo_text_puts(&text, ");\n}\n");
   milo_program *program = NULL;
-  if (milo_text_parse(text.data, text.bytes, "case.mil", diag, &program) != MILO_OK)
-    program = NULL;
+  if (milo_text_parse(text.data, text.bytes, "case.mil", diag, &program) != MILO_OK) program = NULL;
   milo_text_deinit(&text);
   milo_arena_deinit(&arena);
   return program;
@@ -95,7 +94,8 @@ static inline milo_status run_func(milo_device *device, const milo_func *func,
   if (status != MILO_OK) return status;
   milo_buffer *in[RUN_MAX_TENSORS] = {0}, *out[RUN_MAX_TENSORS] = {0};
   for (int i = 0; i < inputs->count; i++) {
-    if (milo_buffer_alloc(milo_type_bytes(&inputs->items[i].type), diag, &in[i]) != MILO_OK) abort();
+    if (milo_buffer_alloc(milo_type_bytes(&inputs->items[i].type), diag, &in[i]) != MILO_OK)
+      abort();
     run_store(&inputs->items[i], in[i]->data);
   }
   for (int i = 0; i < results->count; i++) {

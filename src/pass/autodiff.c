@@ -50,10 +50,11 @@ static void mark_wants(const milo_func *func, bool *wants) {
 
 static milo_status check_static(const milo_op *op, const milo_value *value, milo_diag *diag) {
   if (value->type.kind != MILO_TYPE_TENSOR || milo_type_is_static(&value->type)) return MILO_OK;
-  return milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED,
-                   "the gradient of %s needs a known shape, but %s has unknown dimensions\ngive the "
-                   "inputs concrete shapes",
-                   op->name, value->name);
+  return milo_fail(
+      diag, op->loc, MILO_ERR_UNSUPPORTED,
+      "the gradient of %s needs a known shape, but %s has unknown dimensions\ngive the "
+      "inputs concrete shapes",
+      op->name, value->name);
 }
 
 static milo_status check_operation(const milo_op *op, milo_diag *diag) {

@@ -119,8 +119,7 @@ static bool holds(milo_dtype wide, milo_dtype narrow) {
   if (wide == narrow) return true;
   if (narrow == MILO_BOOL) return true;  // 0 and 1
   if (milo_dtype_is_float(narrow))
-    return wide == MILO_FP64 ||
-           (wide == MILO_FP32 && (narrow == MILO_FP16 || narrow == MILO_BF16));
+    return wide == MILO_FP64 || (wide == MILO_FP32 && (narrow == MILO_FP16 || narrow == MILO_BF16));
   // Integers wrap when cast to narrower ones, floats saturate: only integers in between.
   return milo_dtype_is_int(wide) && milo_dtype_is_signed(wide) == milo_dtype_is_signed(narrow) &&
          milo_dtype_bits(wide) > milo_dtype_bits(narrow);

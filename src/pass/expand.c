@@ -34,7 +34,8 @@ milo_status milo_pass_expand(milo_func *func, const milo_pass_options *options, 
     status = expand(&r, op, diag);
     if (status != MILO_OK) break;
     milo_op_remove(op);
-    next = before != NULL ? before->next : func->body->first;  // simpler composites may be among them
+    next =
+        before != NULL ? before->next : func->body->first;  // simpler composites may be among them
   }
   if (status == MILO_OK) milo_rewriter_finish(&r);
   milo_rewriter_deinit(&r);

@@ -36,8 +36,7 @@ static milo_value *find(const milo_rewriter *r, milo_value *value) {
 
 static void apply_block(milo_rewriter *r, milo_block *block) {
   for (milo_op *op = block->first; op != NULL; op = op->next) milo_rewriter_apply(r, op);
-  for (size_t i = 0; i < block->output_count; ++i)
-    block->outputs[i] = find(r, block->outputs[i]);
+  for (size_t i = 0; i < block->output_count; ++i) block->outputs[i] = find(r, block->outputs[i]);
 }
 
 void milo_rewriter_apply(milo_rewriter *r, milo_op *op) {

@@ -14,10 +14,10 @@ typedef struct splitter {
   milo_func *func;
   size_t seeds, grads;
   // By value id:
-  bool *backward;   // depends on a seed
-  bool *free;       // parameter, constant or output of forward
-  bool *needed;     // forward value that backward reads
-  bool *stored;     // a tap
+  bool *backward;  // depends on a seed
+  bool *free;      // parameter, constant or output of forward
+  bool *needed;    // forward value that backward reads
+  bool *stored;    // a tap
 } splitter;
 
 // ---- walking ----
@@ -170,8 +170,8 @@ static void choose_stored(splitter *s) {
   for (const milo_op *op = s->func->body->first; op != NULL; op = op->next)
     for (size_t i = 0; i < op->result_count; i++) {
       const milo_value *value = op->results[i];
-      s->stored[value->id] = !s->free[value->id] && !behind[node_in(value)] &&
-                             behind[node_out(value)];
+      s->stored[value->id] =
+          !s->free[value->id] && !behind[node_in(value)] && behind[node_out(value)];
     }
 }
 
@@ -186,8 +186,8 @@ static bool *mark_outputs(const splitter *s, const milo_func *func) {
 // Impure and unknown operations of forward stay, whether their results are used or not.
 static void mark_impure(const splitter *s, const milo_func *func, bool *marked) {
   for (const milo_op *op = func->body->first; op != NULL; op = op->next) {
-    const bool impure = op->code == MILO_OP_unknown ||
-                        (milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) != 0;
+    const bool impure =
+        op->code == MILO_OP_unknown || (milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) != 0;
     for (size_t i = 0; i < op->result_count && impure; i++)
       if (!s->backward[op->results[i]->id]) marked[op->results[i]->id] = true;
   }
@@ -249,8 +249,7 @@ static milo_func *make_backward(splitter *s, const char *name) {
 
   param_list list = {.arena = &backward->program->arena};
   for (size_t i = 0; i < params - s->seeds; i++)
-    if (marked[body->params[i]->id])
-      list_param(&list, body->params[i], backward->param_attrs[i]);
+    if (marked[body->params[i]->id]) list_param(&list, body->params[i], backward->param_attrs[i]);
   for (size_t i = 0; i < outputs; i++) {
     milo_value *value = handed[i];
     if (value->def == NULL || !given[value->id] || !marked[value->id]) continue;

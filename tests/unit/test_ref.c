@@ -188,7 +188,8 @@ static void test_run_checks_buffers(void) {
   CHECK(milo_buffer_alloc(7, &s.diag, &small) == MILO_OK);
   CHECK((uintptr_t)s.x->data % 64 == 0);
   milo_buffer *const good[] = {s.y, s.z}, *const missing[] = {s.y, NULL};
-  milo_buffer *const twice[] = {s.y, s.y}, *const own[] = {s.y, s.x}, *const little[] = {small, s.z};
+  milo_buffer *const twice[] = {s.y, s.y}, *const own[] = {s.y, s.x},
+                     *const little[] = {small, s.z};
   CHECK(milo_executable_run(s.executable, &s.x, good, &s.diag) == MILO_OK);
   CHECK_NEAR(((float *)s.y->data)[1], 4, 0);
   CHECK_NEAR(((float *)s.z->data)[1], 2, 0);

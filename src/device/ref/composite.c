@@ -141,8 +141,7 @@ static size_t score_row(const attention *a, size_t b, size_t h, size_t s, double
   const size_t kv = h / (a->heads / a->kv_heads), seen = visible(a, s);
   const double *query = a->query + row_of(a, a->heads, a->queries, b, h, s);
   for (size_t t = 0; t < seen; ++t)
-    scores[t] =
-        a->scale * dot(query, a->key + row_of(a, a->kv_heads, a->keys, b, kv, t), a->head);
+    scores[t] = a->scale * dot(query, a->key + row_of(a, a->kv_heads, a->keys, b, kv, t), a->head);
   return seen;
 }
 

@@ -29,7 +29,8 @@ static window window_of(const milo_conv_geometry *g, const milo_ref_tensor *x,
 }
 
 // Sum over the window at spatial position `at` of one input channel times one kernel slice.
-static double window_sum(const window *w, const int64_t *at, const double *x, const double *weight) {
+static double window_sum(const window *w, const int64_t *at, const double *x,
+                         const double *weight) {
   double sum = 0;
   size_t k = 0;
   for (int64_t a = 0; a < w->kernel[0]; ++a) {

@@ -47,9 +47,8 @@ static void multiply_integers(const milo_ref_tensor *x, size_t x0, matrix mx,
     for (size_t c = 0; c < my.columns; ++c) {
       int64_t sum = 0;
       for (size_t k = 0; k < mx.columns; ++k)
-        sum = milo_ref_add(sum,
-                           milo_ref_mul(milo_ref_get_int(x, x0 + r * mx.row + k * mx.column),
-                                        milo_ref_get_int(y, y0 + k * my.row + c * my.column)));
+        sum = milo_ref_add(sum, milo_ref_mul(milo_ref_get_int(x, x0 + r * mx.row + k * mx.column),
+                                             milo_ref_get_int(y, y0 + k * my.row + c * my.column)));
       milo_ref_set_int(out, first + r * my.columns + c, sum);
     }
   }

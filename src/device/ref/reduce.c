@@ -54,8 +54,8 @@ typedef struct int_fold {
 } int_fold;
 
 static const int_fold int_folds[MILO_OP_COUNT] = {
-    [MILO_OP_reduce_sum] = {0, int_sum},        [MILO_OP_reduce_prod] = {1, int_prod},
-    [MILO_OP_reduce_max] = {INT64_MIN, int_max}, [MILO_OP_reduce_min] = {INT64_MAX, int_min},
+    [MILO_OP_reduce_sum] = {0, int_sum},           [MILO_OP_reduce_prod] = {1, int_prod},
+    [MILO_OP_reduce_max] = {INT64_MIN, int_max},   [MILO_OP_reduce_min] = {INT64_MAX, int_min},
     [MILO_OP_reduce_sum_square] = {0, int_square}, [MILO_OP_reduce_l1_norm] = {0, int_abs},
 };
 

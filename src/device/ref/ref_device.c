@@ -116,8 +116,8 @@ static milo_status ref_compile(milo_device *device, const milo_func *func,
 
 typedef struct run {
   const code *c;
-  void **own;          // one a value: memory of values computed here
-  const void **data;   // one a value: where it is; NULL for constants
+  void **own;         // one a value: memory of values computed here
+  const void **data;  // one a value: where it is; NULL for constants
   const void **inputs;
   void **outputs;
   milo_diag *diag;

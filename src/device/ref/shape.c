@@ -55,8 +55,7 @@ static milo_status check_slice(const milo_ref_call *call, const milo_ref_tensor 
                          count);
   for (int axis = 0; axis < x->rank && count > 0; ++axis) {
     const int64_t last = s->begin[axis] + (s->dims[axis] - 1) * s->stride[axis];
-    if (s->begin[axis] < 0 || s->begin[axis] >= x->dims[axis] || last < 0 ||
-        last >= x->dims[axis])
+    if (s->begin[axis] < 0 || s->begin[axis] >= x->dims[axis] || last < 0 || last >= x->dims[axis])
       return milo_ref_fail(call, "the slice [%lld..%lld] of axis %d leaves its size, %lld",
                            (long long)s->begin[axis], (long long)last, axis,
                            (long long)x->dims[axis]);
