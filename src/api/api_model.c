@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Models, generation, evaluation and training through the public header.
+#include <stdlib.h>
+
+#include "api/ctx.h"
+#include "base/file.h"
+#include "generate/eval.h"
+#include "generate/generate.h"
+#include "model/config.h"
+#include "model/llama2c.h"
+#include "train/train.h"
+
+milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
+                                   milo_model_config *out_config) {
+  return milo_model_config_read(name_or_path, milo_ctx_begin(ctx), out_config);
+}
+
+const char *milo_model_name(size_t index) { return milo_model_config_name(index); }
+
+milo_status milo_model_create(milo_ctx *ctx, const milo_model_config *config, uint64_t seed,
+                              milo_model **out_model) {
+  MILO_TRY(milo_model_alloc(config, milo_ctx_begin(ctx), out_model));
+  milo_model_randomize(*out_model, seed, ctx->host.pool);
+  return MILO_OK;
+}
+
+milo_status milo_model_load(milo_ctx *ctx, const char *path, milo_model **out_model) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  return milo_file_is_dir(path) ? milo_train_load_model(path, diag, out_model)
+                                : milo_llama2c_read(path, diag, out_model);
+}
+
+milo_status milo_model_save(milo_ctx *ctx, const milo_model *model, const char *path,
+                            bool version1) {
+  return milo_llama2c_write(model, path, version1, milo_ctx_begin(ctx));
+}
+
+void milo_model_get_config(const milo_model *model, milo_model_config *out_config) {
+  *out_config = model->config;
+}
+
+uint64_t milo_model_parameter_count(const milo_model *model) { return milo_model_elements(model); }
+
+milo_status milo_generate(milo_ctx *ctx, const milo_model *model, const uint32_t *prompt,
+                          size_t prompt_count, const milo_generate_options *given,
+                          uint32_t **out_ids, size_t *out_count, milo_generate_stats *out_stats) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_generate_options options = MILO_OPTIONS_INIT(milo_generate_options);
+  MILO_COPY_OPTIONS(options, given);
+  milo_generate_stats stats = {0};
+  size_t steps = 0, count = 0;
+  if (out_ids) *out_ids = NULL;
+  if (out_count) *out_count = 0;
+  if (out_stats) *out_stats = stats;
+  milo_device *device = NULL;
+  MILO_TRY(milo_ctx_device(ctx, options.device, &device));
+  MILO_TRY(milo_generate_steps(model, prompt, prompt_count, &options, diag, &steps));
+  uint32_t *ids = calloc(steps, sizeof *ids);
+  if (!ids)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for %zu tokens", steps);
+  const milo_status status =
+      milo_generate_run(device, model, prompt, prompt_count, &options, diag, ids, &count, &stats);
+  if (status == MILO_OK && out_ids) {
+    *out_ids = ids;
+    ids = NULL;
+  }
+  free(ids);
+  if (status == MILO_OK && out_count) *out_count = count;
+  if (status == MILO_OK && out_stats) *out_stats = stats;
+  return status;
+}
+
+milo_status milo_eval(milo_ctx *ctx, const milo_model *model, const uint32_t *ids, size_t count,
+                      const milo_eval_options *given, milo_eval_result *out_result) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_eval_options options = MILO_OPTIONS_INIT(milo_eval_options);
+  MILO_COPY_OPTIONS(options, given);
+  *out_result = (milo_eval_result){0};
+  milo_device *device = NULL;
+  MILO_TRY(milo_ctx_device(ctx, options.device, &device));
+  return milo_eval_run(device, model, ids, count, &options, diag, out_result);
+}
+
+milo_status milo_train(milo_ctx *ctx, milo_model *model, const uint32_t *ids, size_t count,
+                       const milo_train_options *given, milo_train_result *out_result) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_train_options options = MILO_OPTIONS_INIT(milo_train_options);
+  MILO_COPY_OPTIONS(options, given);
+  milo_train_result result = {0};
+  milo_device *device = NULL;
+  milo_status status = milo_ctx_device(ctx, options.device, &device);
+  if (status == MILO_OK)
+    status = milo_train_run(device, model, ids, count, &options, diag, &result);
+  if (out_result) *out_result = result;
+  return status;
+}

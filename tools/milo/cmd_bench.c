@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// milo bench: times training steps on random tokens.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+
+typedef struct request {
+  const char *model, *device, *precision;
+  uint64_t batch, seq, steps, accumulate, seed;
+  bool json;
+} request;
+
+typedef struct timing {
+  double *seconds;
+  size_t count, capacity;
+  milo_train_report last;
+} timing;
+
+static bool on_step(void *user, const milo_train_report *report) {
+  timing *t = user;
+  if (t->count < t->capacity) t->seconds[t->count++] = report->step_s;
+  t->last = *report;
+  return !stop_requested();
+}
+
+static int compare(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+static void print_result(const request *r, milo_ctx *ctx, uint64_t parameters, size_t tokens,
+                         const timing *t, const milo_train_result *result) {
+  // The first step warms caches and is not counted.
+  double *seconds = t->seconds + 1;
+  const size_t count = t->count - 1;
+  qsort(seconds, count, sizeof *seconds, compare);
+  const double median = (seconds[(count - 1) / 2] + seconds[count / 2]) / 2;
+  if (!r->json) {
+    printf(
+        "%s, %.1f M parameters, %s, %d threads, %s\n"
+        "%" PRIu64
+        " tokens a step: median %.4f s (%.4f to %.4f), %.0f tokens/s\n"
+        "peak memory %.2f GB, loss %.4f\n",
+        r->model, (double)parameters / 1e6, r->device, milo_ctx_threads(ctx), r->precision,
+        (uint64_t)tokens, median, seconds[0], seconds[count - 1], (double)tokens / median,
+        (double)result->peak_memory_bytes / 1e9, t->last.loss);
+    return;
+  }
+  printf("{\"model\": ");
+  json_string(stdout, r->model);
+  printf(", \"parameters\": %" PRIu64
+         ", \"device\": \"%s\", \"cpu\": \"%s\", \"threads\": %d"
+         ", \"precision\": \"%s\", \"tokens_per_step\": %zu, \"steps\": %zu"
+         ", \"step_seconds\": %.6g, \"step_seconds_min\": %.6g, \"step_seconds_max\": %.6g"
+         ", \"tokens_per_second\": %.6g, \"peak_memory_bytes\": %" PRIu64
+         ", \"loss\": %.9g, \"grad_norm\": %.9g}\n",
+         parameters, r->device, milo_ctx_cpu(ctx), milo_ctx_threads(ctx), r->precision, tokens,
+         count, median, seconds[0], seconds[count - 1], (double)tokens / median,
+         result->peak_memory_bytes, t->last.loss, t->last.grad_norm);
+}
+
+static milo_status train(const request *r, milo_ctx *ctx) {
+  milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
+  milo_model *model = NULL;
+  milo_status status = milo_model_config_load(ctx, r->model, &config);
+  if (status != MILO_OK) return status;
+  const size_t seq = r->seq ? (size_t)r->seq : (size_t)config.seq;
+  if (config.seq < (int64_t)seq) config.seq = (int64_t)seq;
+  status = milo_model_create(ctx, &config, r->seed, &model);
+  if (status != MILO_OK) return status;
+
+  milo_train_options options = MILO_OPTIONS_INIT(milo_train_options);
+  timing t = {.capacity = (size_t)r->steps + 1};
+  t.seconds = calloc(t.capacity, sizeof *t.seconds);
+  const size_t count = 64 * seq + 1;
+  uint32_t *ids = calloc(count, sizeof *ids);
+  uint64_t state = r->seed + 1;
+  for (size_t i = 0; ids && i < count; i++) {
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    ids[i] = (uint32_t)((state >> 33) % (uint64_t)config.vocab);
+  }
+  options.device = r->device;
+  options.steps = r->steps + 1;
+  options.batch = (size_t)r->batch;
+  options.seq = seq;
+  options.accumulate = (size_t)r->accumulate;
+  options.lr = 1e-4;
+  options.val_fraction = -1;
+  options.on_step = on_step;
+  options.user = &t;
+  milo_train_result result;
+  status =
+      t.seconds && ids ? milo_train(ctx, model, ids, count, &options, &result) : MILO_ERR_NO_MEMORY;
+  if (status == MILO_OK)
+    print_result(r, ctx, milo_model_parameter_count(model),
+                 (size_t)(r->batch * r->accumulate) * seq, &t, &result);
+  free(ids);
+  free(t.seconds);
+  milo_model_destroy(model);
+  return status;
+}
+
+int cmd_bench(int argc, char **argv) {
+  static const command cmd = {
+      "bench",
+      "bench train MODEL [options]",
+      "Times optimizer steps (forward, backward, AdamW) on random tokens, after one step that is\n"
+      "not counted. MODEL is a built-in model's name or a description file.",
+      "  milo bench train stories110M --batch 8 --seq 256 --steps 3 --precision fp32 --json\n",
+      2,
+      2};
+  request r = {.device = "cpu", .precision = "fp32", .batch = 8, .steps = 3, .accumulate = 1};
+  const option options[] = {
+      {"--batch", "-b", OPTION_COUNT, &r.batch, "B", "sequences a step (default 8)"},
+      {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
+      {"--steps", "-n", OPTION_COUNT, &r.steps, "N", "steps that are timed (default 3)"},
+      {"--accumulate", NULL, OPTION_COUNT, &r.accumulate, "N", "micro-batches a step (default 1)"},
+      {"--precision", NULL, OPTION_STRING, &r.precision, "P", "fp32"},
+      {"--seed", "-s", OPTION_COUNT, &r.seed, "S", "of weights and tokens (default 0)"},
+      {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
+      {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
+  common_options common = {0};
+  int args, code;
+  if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
+  if (strcmp(argv[0], "train") != 0)
+    return usage_error(&cmd, "'%s' cannot be timed, only train", argv[0]);
+  if (strcmp(r.precision, "fp32") != 0)
+    return usage_error(&cmd, "--precision %s is not supported, only fp32", r.precision);
+  if (!r.batch || !r.steps || !r.accumulate || r.steps > 100000 || r.batch > 1000000 ||
+      r.accumulate > 1000000 || r.seq > 1000000)
+    return usage_error(&cmd, "--batch, --seq, --steps and --accumulate are small whole numbers");
+  r.model = argv[1];
+  r.json = common.json;
+  milo_ctx *ctx = open_ctx(&common);
+  if (!ctx) return EXIT_FAILED;
+  stop_on_signal();
+  const milo_status status = train(&r, ctx);
+  code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
+  milo_ctx_destroy(ctx);
+  return code;
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// milo eval: mean cross-entropy of a model over a file.
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "data.h"
+
+typedef struct request {
+  const char *model, *data, *tokenizer, *device;
+  uint64_t seq, max_tokens;
+  bool json;
+} request;
+
+static bool on_progress(void *user, uint64_t done, uint64_t total) {
+  (void)user;
+  if (isatty(STDERR_FILENO))
+    fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " tokens%s", done, total,
+            done == total ? "\n" : "");
+  return !stop_requested();
+}
+
+static milo_status evaluate(const request *r, milo_ctx *ctx, const milo_model *model,
+                            const token_data *data) {
+  milo_eval_options options = MILO_OPTIONS_INIT(milo_eval_options);
+  options.device = r->device;
+  options.seq = (size_t)r->seq;
+  options.max_tokens = (size_t)r->max_tokens;
+  options.on_progress = on_progress;
+  milo_eval_result result;
+  const milo_status status = milo_eval(ctx, model, data->ids, data->count, &options, &result);
+  if (status != MILO_OK) return status;
+  const double speed = result.seconds > 0 ? (double)result.tokens / result.seconds : 0;
+  if (r->json)
+    printf("{\"loss\": %.9g, \"perplexity\": %.9g, \"tokens\": %" PRIu64
+           ", \"seconds\": %.6g, \"tokens_per_second\": %.6g}\n",
+           result.loss, result.perplexity, result.tokens, result.seconds, speed);
+  else
+    printf("loss %.6f nats a token, perplexity %.4f, %" PRIu64
+           " tokens in %.2f s (%.0f tokens/s)\n",
+           result.loss, result.perplexity, result.tokens, result.seconds, speed);
+  return MILO_OK;
+}
+
+int cmd_eval(int argc, char **argv) {
+  static const command cmd = {
+      "eval",
+      "eval MODEL --data FILE [options]",
+      "Mean cross-entropy, perplexity and speed of a model over a token stream (.u16, .u32,\n"
+      ".tokens, .bin) or a text. MODEL is a llama2.c .bin file or a folder written by milo train.",
+      "  milo eval stories260K.bin --data stories.u16\n"
+      "  milo eval out --data more.txt --json\n",
+      1,
+      1};
+  request r = {0};
+  const option options[] = {
+      {"--data", NULL, OPTION_STRING, &r.data, "FILE", "tokens or text"},
+      {"--tokenizer", "-t", OPTION_STRING, &r.tokenizer, "FILE", "tokenizer.bin, for text"},
+      {"--seq", NULL, OPTION_COUNT, &r.seq, "N", "tokens a chunk (default: the model's longest)"},
+      {"--max-tokens", NULL, OPTION_COUNT, &r.max_tokens, "N", "score the first N (default: all)"},
+      {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
+      {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
+  common_options common = {0};
+  int args, code;
+  if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
+  if (!r.data) return usage_error(&cmd, "--data FILE is needed");
+  r.model = argv[0];
+  r.json = common.json;
+  milo_ctx *ctx = open_ctx(&common);
+  if (!ctx) return EXIT_FAILED;
+  stop_on_signal();
+  milo_model *model = NULL;
+  milo_tokenizer *tokenizer = NULL;
+  token_data data = {0};
+  milo_status status = milo_model_load(ctx, r.model, &model);
+  if (status == MILO_OK && !is_token_file(r.data))
+    status = find_tokenizer(ctx, r.tokenizer, r.model, &tokenizer);
+  if (status == MILO_OK && !tokenizer && !is_token_file(r.data)) {
+    code = usage_error(&cmd, "%s is text: --tokenizer FILE is needed", r.data);
+  } else {
+    milo_model_config config = {0};
+    if (status == MILO_OK) milo_model_get_config(model, &config);
+    if (status == MILO_OK)
+      status = load_tokens(ctx, r.data, (size_t)config.vocab, tokenizer, &data);
+    if (status == MILO_OK) status = evaluate(&r, ctx, model, &data);
+    code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
+  }
+  milo_free(data.ids);
+  milo_tokenizer_destroy(tokenizer);
+  milo_model_destroy(model);
+  milo_ctx_destroy(ctx);
+  return code;
+}
