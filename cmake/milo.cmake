@@ -45,9 +45,6 @@ if(MILO_FUZZ)
   target_link_options(milo_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# While modules are being written in parallel, a program may link before all of them are there.
-target_link_options(milo_flags INTERFACE -no-pie -Wl,--unresolved-symbols=ignore-all)
-
 set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 

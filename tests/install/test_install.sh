@@ -4,8 +4,6 @@
 # Installs into a folder of its own and builds a program against it from outside, three ways:
 # pkg-config with the shared and the static library, and CMake's find_package.
 set -eu
-[ "$(nm -D "$MILO_BUILD/libmilo.so" | grep -c "T milo_train$")" = 1 ] || { echo "skipped: the library is not whole yet"; exit 77; }
-[ "$(nm -D "$MILO_BUILD/libmilo.so" | grep -c "T milo_train$")" = 1 ] || { echo "skipped: the library is not whole yet"; exit 77; }
 grep -qE '^MILO_SANITIZE:[A-Z]+=.+|^MILO_COVERAGE:BOOL=ON' "$MILO_BUILD/CMakeCache.txt" &&
   { echo "skipped: an instrumented library needs its user instrumented too"; exit 77; }
 
