@@ -35,8 +35,9 @@ typedef struct run {
 // "dir/name", to be freed.
 static char *path_in(const char *dir, const char *name) {
   milo_text path = {0};
+  size_t bytes;
   milo_text_printf(&path, "%s/%s", dir, name);
-  return milo_text_take(&path, NULL);
+  return milo_text_take(&path, &bytes);
 }
 
 static milo_status save(run *r) {

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+// ctest: TIMEOUT 300
+// Training through the public header, on every device: resuming, threads, accumulation, what is
+// refused.
+#include <dirent.h>
+#include <milo/milo.h>
+#include <sys/stat.h>
+
+#include "tap.h"
+
+enum { VOCAB = 40, TOKENS = 3000 };
+
+static char folder[256];
+static uint32_t ids[TOKENS];
+
+static const char *in_folder(const char *name) {
+  static char path[4][512];
+  static int turn;
+  turn = (turn + 1) % 4;
+  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+  return path[turn];
+}
+
+// Something to learn: a noisy cycle.
+static void make_ids(void) {
+  uint32_t state = 1;
+  for (size_t i = 0; i < TOKENS; i++) {
+    state = state * 1664525u + 1013904223u;
+    ids[i] = state >> 30 ? (uint32_t)(i * 7 % VOCAB) : (state >> 8) % VOCAB;
+  }
+}
+
+static milo_model_config tiny(void) {
+  return (milo_model_config){.struct_bytes = sizeof(milo_model_config),
+                             .dim = 12,
+                             .hidden = 20,
+                             .layers = 2,
+                             .heads = 2,
+                             .kv_heads = 1,
+                             .head_dim = 6,
+                             .seq = 10,
+                             .vocab = VOCAB};
+}
+
+static milo_train_options options_for(const char *device) {
+  return (milo_train_options){.struct_bytes = sizeof(milo_train_options),
+                              .device = device,
+                              .steps = 20,
+                              .batch = 3,
+                              .seq = 9,
+                              .lr = 1e-2,
+                              .seed = 11,
+                              .eval_every = 5,
+                              .eval_batches = 2,
+                              .save_every = 4};
+}
+
+static milo_ctx *context(int threads) {
+  const milo_ctx_options options = {.struct_bytes = sizeof options, .threads = threads};
+  milo_ctx *ctx = NULL;
+  CHECK(milo_ctx_create(&options, &ctx) == MILO_OK);
+  return ctx;
+}
+
+// Trains a new model; the result's status is returned, and a line of the message if it failed.
+static milo_status train(milo_ctx *ctx, const milo_model_config *config,
+                         const milo_train_options *options, milo_train_result *out_result) {
+  milo_model *model = NULL;
+  if (!CHECK(milo_model_create(ctx, config, 5, &model) == MILO_OK)) return MILO_ERR_INVALID;
+  const milo_status status = milo_train(ctx, model, ids, TOKENS, options, out_result);
+  milo_model_destroy(model);
+  return status;
+}
+
+static bool same_file(const char *a, const char *b) {
+  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+  bool same = x && y;
+  for (int c = 0; same && c != EOF;) same = (c = fgetc(x)) == fgetc(y);
+  if (x) fclose(x);
+  if (y) fclose(y);
+  return same;
+}
+
+// Every file of a is in b and equal, and b has no other.
+static bool same_folder(const char *a, const char *b) {
+  size_t counts[2] = {0};
+  bool same = true;
+  for (int i = 0; i < 2; i++) {
+    DIR *dir = opendir(i ? b : a);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+      if (e->d_name[0] == '.') continue;
+      counts[i]++;
+      char x[1024], y[1024];
+      snprintf(x, sizeof x, "%s/%s", a, e->d_name);
+      snprintf(y, sizeof y, "%s/%s", b, e->d_name);
+      if (i == 0 && !same_file(x, y)) {
+        printf("# %s differs from %s\n", x, y);
+        same = false;
+      }
+    }
+    if (dir) closedir(dir);
+  }
+  return same && counts[0] == counts[1] && counts[0] >= 3;
+}
+
+static bool stop_at_13(void *user, const milo_train_report *report) {
+  (void)user;
+  return report->step != 13;
+}
+
+static void check_resume(const char *device, const milo_model_config *config,
+                         milo_train_options options, const char *name) {
+  milo_ctx *one = context(1), *three = context(3);
+  char whole[64], parts[64];
+  snprintf(whole, sizeof whole, "%s-%s-whole", device, name);
+  snprintf(parts, sizeof parts, "%s-%s-parts", device, name);
+  milo_train_result result;
+  options.out_dir = in_folder(whole);
+  if (!CHECK(train(one, config, &options, &result) == MILO_OK)) printf("# %s\n", milo_error(one));
+  CHECK(result.last.step == 20 && result.last.loss < 3.6);
+  CHECK(!isnan(result.last.val_loss) && result.best_val_loss <= result.last.val_loss);
+
+  options.out_dir = in_folder(parts);
+  milo_train_options part = options;
+  part.stop_after = 7;
+  CHECK(train(three, config, &part, &result) == MILO_OK && result.last.step == 7);
+  part = options;
+  part.resume = true;
+  part.on_step = stop_at_13;
+  CHECK(train(one, config, &part, &result) == MILO_ERR_INTERRUPTED);
+  CHECK(strstr(milo_error(one), "after step 13 of 20, the state is saved") != NULL);
+  // What the run is made of comes from the checkpoint.
+  part = (milo_train_options){
+      .struct_bytes = sizeof part, .device = device, .resume = true, .out_dir = options.out_dir};
+  if (!CHECK(train(three, config, &part, &result) == MILO_OK && result.last.step == 20))
+    printf("# %s\n", milo_error(three));
+  CHECK(same_folder(in_folder(whole), in_folder(parts)));
+  CHECK(train(one, config, &part, &result) == MILO_OK && result.last.step == 20);  // nothing to do
+  CHECK(same_folder(in_folder(whole), in_folder(parts)));
+  milo_ctx_destroy(one);
+  milo_ctx_destroy(three);
+}
+
+static void test_resume_is_exact_whatever_the_threads(void) {
+  for (size_t i = 0; milo_device_name(i); i++) {
+    milo_model_config config = tiny();
+    check_resume(milo_device_name(i), &config, options_for(milo_device_name(i)), "plain");
+    config.qk_norm = config.rope_half = config.untied = true;
+    milo_train_options options = options_for(milo_device_name(i));
+    options.accumulate = 2;
+    options.clip = options.weight_decay = -1;
+    check_resume(milo_device_name(i), &config, options, "all");
+  }
+}
+
+// Two micro-batches of 2 see the windows that one batch of 4 sees.
+static void test_accumulation(void) {
+  for (size_t i = 0; milo_device_name(i); i++) {
+    milo_ctx *ctx = context(2);
+    const milo_model_config config = tiny();
+    milo_train_options options = options_for(milo_device_name(i));
+    options.batch = 4;
+    options.steps = 5;
+    milo_train_result once, twice;
+    CHECK(train(ctx, &config, &options, &once) == MILO_OK);
+    options.batch = 2;
+    options.accumulate = 2;
+    CHECK(train(ctx, &config, &options, &twice) == MILO_OK);
+    CHECK_NEAR(twice.last.loss, once.last.loss, 1e-5);
+    CHECK_NEAR(twice.last.grad_norm, once.last.grad_norm, 1e-5 * once.last.grad_norm);
+    milo_ctx_destroy(ctx);
+  }
+}
+
+static void test_folder_holds_the_model(void) {
+  milo_ctx *ctx = context(2);
+  for (int odd = 0; odd < 2; odd++) {
+    milo_model_config config = tiny(), loaded;
+    config.qk_norm = odd;  // a .bin file cannot hold that
+    milo_train_options options = options_for("ref");
+    options.out_dir = in_folder(odd ? "odd" : "even");
+    milo_model *model = NULL, *back = NULL;
+    CHECK(milo_model_create(ctx, &config, 5, &model) == MILO_OK);
+    CHECK(milo_train(ctx, model, ids, TOKENS, &options, NULL) == MILO_OK);
+    if (CHECK(milo_model_load(ctx, options.out_dir, &back) == MILO_OK)) {
+      milo_model_get_config(back, &loaded);
+      CHECK(loaded.qk_norm == odd && loaded.head_dim == 6);
+      const milo_eval_options eval = {
+          .struct_bytes = sizeof eval, .device = "ref", .max_tokens = 100};
+      milo_eval_result a, b;
+      CHECK(milo_eval(ctx, model, ids, TOKENS, &eval, &a) == MILO_OK);
+      CHECK(milo_eval(ctx, back, ids, TOKENS, &eval, &b) == MILO_OK && a.loss == b.loss);
+    }
+    milo_model_destroy(model);
+    milo_model_destroy(back);
+  }
+  CHECK(access(in_folder("even/model.bin"), F_OK) == 0);
+  CHECK(access(in_folder("odd/model.bin"), F_OK) != 0);
+  milo_ctx_destroy(ctx);
+}
+
+static void refuse(milo_ctx *ctx, const milo_model_config *config, milo_train_options options,
+                   const char *words) {
+  milo_train_result result;
+  CHECK(train(ctx, config, &options, &result) == MILO_ERR_INVALID);
+  if (!CHECK(strstr(milo_error(ctx), words) != NULL)) printf("# %s\n", milo_error(ctx));
+}
+
+static void test_what_resuming_refuses(void) {
+  milo_ctx *ctx = context(1);
+  milo_model_config config = tiny();
+  milo_train_options options = options_for("ref");
+  options.out_dir = in_folder("refuse");
+  options.stop_after = 3;
+  milo_train_result result;
+  CHECK(train(ctx, &config, &options, &result) == MILO_OK);
+  options.stop_after = 0;
+  options.resume = true;
+  milo_train_options o = options;
+  o.lr = 2e-2;
+  refuse(ctx, &config, o, "lr was 0.01 in that run and is 0.02 now");
+  o = options, o.seed = 12;
+  refuse(ctx, &config, o, "seed was 11");
+  o = options, o.steps = 21;
+  refuse(ctx, &config, o, "steps was 20");
+  o = options, o.weight_decay = -1;
+  refuse(ctx, &config, o, "weight_decay was 0.1 in that run and is 0 now");
+  o = options, o.clip = -1;
+  refuse(ctx, &config, o, "clip was 1 in that run and is inf now");
+  config.hidden = 24;
+  refuse(ctx, &config, options, "model.hidden was 20");
+  config = tiny();
+  ids[0] ^= 1;
+  refuse(ctx, &config, options, "other training data");
+  ids[0] ^= 1;
+  o = options, o.out_dir = NULL;
+  refuse(ctx, &config, o, "out_dir is not given");
+  o = options, o.out_dir = in_folder("nowhere");
+  CHECK(train(ctx, &config, &o, &result) == MILO_ERR_NOT_FOUND);
+  const char *checkpoint = in_folder("refuse/checkpoint.milo");
+  CHECK(truncate(checkpoint, 5000) == 0);
+  refuse(ctx, &config, options, "truncated checkpoint");
+  CHECK(truncate(checkpoint, 0) == 0);
+  refuse(ctx, &config, options, "the file is empty");
+  milo_ctx_destroy(ctx);
+}
+
+static void test_bad_data_and_folders(void) {
+  milo_ctx *ctx = context(1);
+  const milo_model_config config = tiny();
+  milo_train_options options = options_for("ref");
+  ids[1234] = VOCAB;
+  refuse(ctx, &config, options, "token 1234 is 40, the model's vocabulary has 40");
+  ids[1234] = 0;
+  options.seq = 11;
+  refuse(ctx, &config, options, "longer than the model's 10");
+  options = options_for("no such device");
+  milo_train_result result;
+  CHECK(train(ctx, &config, &options, &result) == MILO_ERR_NOT_FOUND);
+  FILE *file = fopen(in_folder("a-file"), "w");
+  if (file) fclose(file);
+  options = options_for("ref");
+  options.out_dir = in_folder("a-file/below");
+  CHECK(train(ctx, &config, &options, &result) == MILO_ERR_IO);
+  CHECK(strstr(milo_error(ctx), "a-file") != NULL);
+  milo_ctx_destroy(ctx);
+}
+
+// A rate that explodes: training says at which step and leaves the last good checkpoint.
+static void test_a_loss_that_is_not_finite(void) {
+  milo_ctx *ctx = context(1);
+  const milo_model_config config = tiny();
+  milo_train_options options = options_for("ref");
+  options.lr = 1e3;
+  options.warmup = 1;
+  options.epsilon = 1e-30;
+  options.weight_decay = 1e3;
+  options.save_every = 1;
+  options.out_dir = in_folder("explodes");
+  milo_train_result result;
+  CHECK(train(ctx, &config, &options, &result) == MILO_ERR_NUMERIC);
+  char words[64];
+  snprintf(words, sizeof words, "is not finite at step %d: training stops",
+           (int)result.last.step + 1);
+  if (!CHECK(strstr(milo_error(ctx), words) != NULL)) printf("# %s\n", milo_error(ctx));
+  snprintf(words, sizeof words, "checkpoint of step %d is kept", (int)result.last.step);
+  CHECK(strstr(milo_error(ctx), words) != NULL);
+  milo_model *model = NULL;
+  if (!CHECK(milo_model_load(ctx, options.out_dir, &model) == MILO_OK))
+    printf("# %s\n", milo_error(ctx));
+  milo_model_destroy(model);
+  milo_ctx_destroy(ctx);
+}
+
+int main(void) {
+  snprintf(folder, sizeof folder, "%s/milo-test-train-XXXXXX",
+           getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+  if (!mkdtemp(folder)) return 1;
+  make_ids();
+  RUN(test_resume_is_exact_whatever_the_threads);
+  RUN(test_accumulation);
+  RUN(test_folder_holds_the_model);
+  RUN(test_what_resuming_refuses);
+  RUN(test_bad_data_and_folders);
+  RUN(test_a_loss_that_is_not_finite);
+  char command[300];
+  snprintf(command, sizeof command, "rm -rf '%s'", folder);
+  if (system(command) != 0) return 1;
+  return tap_done();
+}
