@@ -299,9 +299,18 @@ static bool at_function(const milo_parser *p) {
   return milo_parser_at_name(p, "func") && p->ahead.kind == MILO_TOKEN_NAME;
 }
 
+// A type at the beginning of a line: most likely a statement, even if no ';' stands before it.
+static bool at_new_line(const milo_parser *p) {
+  if (!milo_parser_at_type(p)) return false;
+  const char *text = p->lexer.source->text;
+  size_t at = p->token.offset;
+  while (at > 0 && (text[at - 1] == ' ' || text[at - 1] == '\t')) at--;
+  return at == 0 || text[at - 1] == '\n';
+}
+
 // To the statement after the next ';', or to where the block or function ends.
 static void skip_statement(milo_parser *p) {
-  while (p->token.kind != MILO_TOKEN_END && !at_function(p)) {
+  while (p->token.kind != MILO_TOKEN_END && !at_function(p) && !at_new_line(p)) {
     if (milo_parser_at(p, '}') && p->ahead.kind == MILO_TOKEN_ARROW) return;
     if (milo_parser_take(p, ';')) return;
     milo_parser_advance(p);
@@ -327,8 +336,7 @@ static void parse_statement(milo_parser *p, milo_block *block) {
     skip_statement(p);
   } else if (!milo_parser_take(p, ';')) {
     milo_parser_expected(p, "';'");
-    // Where a statement seems to begin, only the ';' was forgotten.
-    if (p->token.kind != MILO_TOKEN_NAME) skip_statement(p);
+    skip_statement(p);
   }
 }
 
