@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// One set of kernels: defines MILO_VARIANT, a milo_kernels, from MILO_SIMD, MILO_VARIANT_NAME and
+// MILO_VARIANT_CAPS. Included once by each file of variants.
+#include "base/cpu.h"
+#include "kernels/kernels.h"
+#include "kernels/variant_elementwise.h"
+#include "kernels/variant_matrix.h"
+#include "kernels/variant_rows.h"
+#include "kernels/variants.h"
+
+const milo_kernels MILO_VARIANT = {
+    .name = MILO_VARIANT_NAME,
+    .caps = MILO_VARIANT_CAPS,
+    .mr = MR,
+    .nr = NR,
+    .unary =
+        {
+#define UNARY(id, expression) [MILO_UNARY_##id] = unary_##id,
+#define SCALAR(id, expression) [MILO_UNARY_##id] = unary_##id,
+#define BINARY(id, expression)
+#define SCALAR2(id, expression)
+#include "kernels/elementwise.def"
+#undef UNARY
+#undef SCALAR
+#undef BINARY
+#undef SCALAR2
+        },
+    .binary =
+        {
+#define UNARY(id, expression)
+#define SCALAR(id, expression)
+#define BINARY(id, expression) [MILO_BINARY_##id] = binary_##id,
+#define SCALAR2(id, expression) [MILO_BINARY_##id] = binary_##id,
+#include "kernels/elementwise.def"
+#undef UNARY
+#undef SCALAR
+#undef BINARY
+#undef SCALAR2
+        },
+    .select = select_f32,
+    .axpy = axpy,
+    .fp16_to_f32 = fp16_to_f32,
+    .f32_to_fp16 = f32_to_fp16,
+    .bf16_to_f32 = bf16_to_f32,
+    .f32_to_bf16 = f32_to_bf16,
+    .sum = sum,
+    .sum_square = sum_square,
+    .sum_abs = sum_abs,
+    .dot = dot,
+    .max = row_max,
+    .min = row_min,
+    .exp_sum = exp_sum,
+    .sum_exp = sum_exp,
+    .exp_scale = exp_scale,
+    .rms_norm = rms_norm,
+    .rms_norm_grad = rms_norm_grad,
+    .layer_norm = layer_norm,
+    .rope = rope,
+    .silu_gate_grad = silu_gate_grad,
+    .attention_ds = attention_ds,
+    .adamw = adamw,
+    .pack = pack,
+    .tile = tile,
+    .tile_packed = tile_packed,
+    .tile_dot = tile_dot,
+};

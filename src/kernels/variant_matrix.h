@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+// Matrix products of one set: packing, and tiles of MR x NR sums that stay in registers. See
+// kernels.h.
+
+// ---- packing ----
+
+#if MILO_SIMD > 0
+// 8 x 8: row i of out is column i of in.
+FN void transpose8(__m256 v[8]) {
+  const __m256 a0 = _mm256_unpacklo_ps(v[0], v[1]), a1 = _mm256_unpackhi_ps(v[0], v[1]);
+  const __m256 a2 = _mm256_unpacklo_ps(v[2], v[3]), a3 = _mm256_unpackhi_ps(v[2], v[3]);
+  const __m256 a4 = _mm256_unpacklo_ps(v[4], v[5]), a5 = _mm256_unpackhi_ps(v[4], v[5]);
+  const __m256 a6 = _mm256_unpacklo_ps(v[6], v[7]), a7 = _mm256_unpackhi_ps(v[6], v[7]);
+  const __m256 b0 = _mm256_shuffle_ps(a0, a2, 0x44), b1 = _mm256_shuffle_ps(a0, a2, 0xee);
+  const __m256 b2 = _mm256_shuffle_ps(a1, a3, 0x44), b3 = _mm256_shuffle_ps(a1, a3, 0xee);
+  const __m256 b4 = _mm256_shuffle_ps(a4, a6, 0x44), b5 = _mm256_shuffle_ps(a4, a6, 0xee);
+  const __m256 b6 = _mm256_shuffle_ps(a5, a7, 0x44), b7 = _mm256_shuffle_ps(a5, a7, 0xee);
+  v[0] = _mm256_permute2f128_ps(b0, b4, 0x20);
+  v[1] = _mm256_permute2f128_ps(b1, b5, 0x20);
+  v[2] = _mm256_permute2f128_ps(b2, b6, 0x20);
+  v[3] = _mm256_permute2f128_ps(b3, b7, 0x20);
+  v[4] = _mm256_permute2f128_ps(b0, b4, 0x31);
+  v[5] = _mm256_permute2f128_ps(b1, b5, 0x31);
+  v[6] = _mm256_permute2f128_ps(b2, b6, 0x31);
+  v[7] = _mm256_permute2f128_ps(b3, b7, 0x31);
+}
+
+// w columns, each contiguous, cs apart, k - k % 8 rows; returns how many rows that was. Columns go
+// by groups of 8 and what is left; a group of less than 8 writes whole vectors over what comes next
+// in the panel and is written later, but for the last row.
+FN size_t pack_columns(float *out, const float *x, size_t k, ptrdiff_t cs, size_t w) {
+  size_t p = 0;
+  for (; p + 8 <= k; p += 8) {
+    for (size_t j = 0; j < w; j += 8) {
+      const size_t g = w - j < 8 ? w - j : 8;
+      __m256 v[8];
+      for (size_t i = 0; i < 8; ++i)
+        v[i] = i < g ? _mm256_loadu_ps(x + p + (ptrdiff_t)(j + i) * cs) : _mm256_setzero_ps();
+      transpose8(v);
+      for (size_t i = 0; i < 8; ++i) {
+        float *to = out + (p + i) * w + j;
+        if (g == 8) {
+          _mm256_storeu_ps(to, v[i]);
+        } else {
+          _mm_storeu_ps(to, _mm256_castps256_ps128(v[i]));
+          if (g == 6) _mm_storel_pi((__m64 *)(to + 4), _mm256_extractf128_ps(v[i], 1));
+        }
+      }
+    }
+  }
+  return p;
+}
+#endif
+
+FN void pack_panels(float *out, const float *x, size_t k, size_t n, ptrdiff_t rs, ptrdiff_t cs,
+                    size_t w) {
+  for (size_t j0 = 0; j0 < n; j0 += w, out += k * w) {
+    const size_t m = n - j0 < w ? n - j0 : w;
+    const float *from = x + (ptrdiff_t)j0 * cs;
+    size_t p = 0;
+    if (cs == 1 && m == w) {
+      for (; p < k; ++p) memcpy(out + p * w, from + (ptrdiff_t)p * rs, w * sizeof *out);
+      continue;
+    }
+#if MILO_SIMD > 0
+    if (rs == 1 && m == w) p = pack_columns(out, from, k, cs, w);
+#endif
+    for (; p < k; ++p) {
+      const float *row = from + (ptrdiff_t)p * rs;
+      for (size_t j = 0; j < m; ++j) out[p * w + j] = row[(ptrdiff_t)j * cs];
+      for (size_t j = m; j < w; ++j) out[p * w + j] = 0.0f;
+    }
+  }
+}
+
+// Constant widths, so that copies are unrolled.
+TARGET static void pack(float *out, const float *x, size_t k, size_t n, ptrdiff_t rs,
+                        ptrdiff_t cs, size_t w) {
+  if (w == NR)
+    pack_panels(out, x, k, n, rs, cs, NR);
+  else if (w == MR)
+    pack_panels(out, x, k, n, rs, cs, MR);
+}
+
+// ---- register tiles ----
+
+enum { MAX_ROWS = 12 };
+
+#define ROWS(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
+
+// rows x (vectors * VW) sums. rows and vectors are constants where this is inlined. The last vector
+// holds `lanes` columns.
+FN void micro(const int rows, const int vectors, size_t k, const float *a, ptrdiff_t rsa,
+              ptrdiff_t csa, const float *b, float *c, size_t ldc, bool add, size_t lanes) {
+  vf s0[MAX_ROWS], s1[MAX_ROWS];
+#define ZERO(i) s0[i] = s1[i] = vset(0.0f);
+  ROWS(ZERO)
+#undef ZERO
+  for (size_t p = 0; p < k; ++p) {
+    const vf b0 = vload(b), b1 = vectors > 1 ? vload(b + VW) : b0;
+#define STEP(i)                                \
+  if (rows > i) {                              \
+    const vf t = vset(a[i * rsa]);             \
+    s0[i] = vfma(t, b0, s0[i]);                \
+    if (vectors > 1) s1[i] = vfma(t, b1, s1[i]); \
+  }
+    ROWS(STEP)
+#undef STEP
+    a += csa;
+    b += NR;
+  }
+  if (lanes == VW) {
+#define STORE(i)                                                              \
+  if (rows > i) {                                                             \
+    float *to = c + i * ldc;                                                  \
+    vstore(to, add ? vload(to) + s0[i] : s0[i]);                              \
+    if (vectors > 1) vstore(to + VW, add ? vload(to + VW) + s1[i] : s1[i]);   \
+  }
+    ROWS(STORE)
+#undef STORE
+  } else {
+#define STORE(i)                                                                        \
+  if (rows > i) {                                                                       \
+    float *to = c + i * ldc;                                                            \
+    if (vectors > 1) {                                                                  \
+      vstore(to, add ? vload(to) + s0[i] : s0[i]);                                      \
+      vstore_n(to + VW, add ? vload_n(to + VW, lanes) + s1[i] : s1[i], lanes);          \
+    } else {                                                                            \
+      vstore_n(to, add ? vload_n(to, lanes) + s0[i] : s0[i], lanes);                    \
+    }                                                                                   \
+  }
+    ROWS(STORE)
+#undef STORE
+  }
+}
+
+// One row count of MR or less out of a switch, so that each is compiled with its own constant.
+FN void micro_rows(size_t rows, const int vectors, size_t k, const float *a, ptrdiff_t rsa,
+                   ptrdiff_t csa, const float *b, float *c, size_t ldc, bool add, size_t lanes) {
+#define CASE(r)                                                             \
+  case r:                                                                   \
+    if (r <= MR) micro(r, vectors, k, a, rsa, csa, b, c, ldc, add, lanes);  \
+    break;
+  switch (rows) {
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
+    CASE(12)
+    default: break;
+  }
+#undef CASE
+}
+
+FN void tile_loops(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa, ptrdiff_t csa,
+                   size_t a_panel, const float *b, size_t b_panel, float *c, size_t ldc,
+                   bool add) {
+  for (size_t j = 0; j < n; j += NR, b += b_panel) {
+    const size_t columns = n - j < NR ? n - j : NR;
+    const float *from = a;
+    size_t i = 0;
+    if (columns > VW) {
+      for (; i + MR <= m; i += MR, from += a_panel)
+        micro(MR, 2, k, from, rsa, csa, b, c + i * ldc + j, ldc, add, columns - VW);
+      if (i < m)
+        micro_rows(m - i, 2, k, from, rsa, csa, b, c + i * ldc + j, ldc, add, columns - VW);
+    } else {
+      for (; i + MR <= m; i += MR, from += a_panel)
+        micro(MR, 1, k, from, rsa, csa, b, c + i * ldc + j, ldc, add, columns);
+      if (i < m)
+        micro_rows(m - i, 1, k, from, rsa, csa, b, c + i * ldc + j, ldc, add, columns);
+    }
+  }
+}
+
+TARGET static void tile(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa,
+                        ptrdiff_t csa, const float *b, size_t b_panel, float *c, size_t ldc,
+                        bool add) {
+  if (csa == 1)
+    tile_loops(m, n, k, a, rsa, 1, (size_t)(MR * rsa), b, b_panel, c, ldc, add);
+  else if (rsa == 1)
+    tile_loops(m, n, k, a, 1, csa, MR, b, b_panel, c, ldc, add);
+  else
+    tile_loops(m, n, k, a, rsa, csa, (size_t)(MR * rsa), b, b_panel, c, ldc, add);
+}
+
+TARGET static void tile_packed(size_t m, size_t n, size_t k, const float *a, const float *b,
+                               size_t b_panel, float *c, size_t ldc, bool add) {
+  tile_loops(m, n, k, a, 1, MR, k * MR, b, b_panel, c, ldc, add);
+}
+
+// 4 rows of the right side at a time against each row of the left.
+TARGET static void tile_dot(size_t m, size_t n, size_t k, const float *a, size_t lda,
+                            const float *b, size_t ldb, float *c, size_t ldc) {
+  for (size_t j = 0; j < n; j += 4) {
+    const size_t w = n - j < 4 ? n - j : 4;
+    const float *b0 = b + j * ldb, *b1 = w > 1 ? b0 + ldb : b0, *b2 = w > 2 ? b1 + ldb : b0;
+    const float *b3 = w > 3 ? b2 + ldb : b0;
+    for (size_t i = 0; i < m; ++i) {
+      const float *x = a + i * lda;
+      vf s0 = vset(0.0f), s1 = s0, s2 = s0, s3 = s0;
+      vf t0 = s0, t1 = s0, t2 = s0, t3 = s0;
+      size_t p = 0;
+      for (; p + 2 * VW <= k; p += 2 * VW) {
+        const vf u = vload(x + p), v = vload(x + p + VW);
+        s0 = vfma(u, vload(b0 + p), s0);
+        s1 = vfma(u, vload(b1 + p), s1);
+        s2 = vfma(u, vload(b2 + p), s2);
+        s3 = vfma(u, vload(b3 + p), s3);
+        t0 = vfma(v, vload(b0 + p + VW), t0);
+        t1 = vfma(v, vload(b1 + p + VW), t1);
+        t2 = vfma(v, vload(b2 + p + VW), t2);
+        t3 = vfma(v, vload(b3 + p + VW), t3);
+      }
+      while (p < k) {
+        const size_t l = k - p < VW ? k - p : VW;
+        const bool whole = l == VW;
+        const vf u = whole ? vload(x + p) : vload_n(x + p, l);
+        s0 = vfma(u, whole ? vload(b0 + p) : vload_n(b0 + p, l), s0);
+        s1 = vfma(u, whole ? vload(b1 + p) : vload_n(b1 + p, l), s1);
+        s2 = vfma(u, whole ? vload(b2 + p) : vload_n(b2 + p, l), s2);
+        s3 = vfma(u, whole ? vload(b3 + p) : vload_n(b3 + p, l), s3);
+        p += l;
+      }
+      const float sums[4] = {vsum(s0 + t0), vsum(s1 + t1), vsum(s2 + t2), vsum(s3 + t3)};
+      memcpy(c + i * ldc + j, sums, w * sizeof *sums);
+    }
+  }
+}
+#undef ROWS
