@@ -13,6 +13,7 @@
 
 const milo_device_type *const milo_device_types[] = {
     &milo_device_type_ref,
+    &milo_device_type_cpu,
     NULL,
 };
 

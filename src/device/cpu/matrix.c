@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// Matrix products: transposed and strided operands are read where they are.
+#include "device/cpu/code.h"
+
+typedef struct product {
+  milo_gemm g;
+  milo_view a, b, c;
+  int outer;  // axes of the batch beyond gemm's own
+  int64_t dims[MILO_MAX_RANK], a_steps[MILO_MAX_RANK], b_steps[MILO_MAX_RANK],
+      c_steps[MILO_MAX_RANK];
+} product;
+
+static milo_status run_product(const milo_cpu_run *run, const void *args) {
+  const product *p = args;
+  const ptrdiff_t a_bytes = (ptrdiff_t)(milo_dtype_bits(p->a.dtype) / 8);
+  const ptrdiff_t b_bytes = (ptrdiff_t)(milo_dtype_bits(p->b.dtype) / 8);
+  size_t count = 1;
+  for (int i = 0; i < p->outer; ++i) count *= (size_t)p->dims[i];
+  for (size_t z = 0; z < count; ++z) {
+    size_t rest = z;
+    ptrdiff_t a = 0, b = 0, c = 0;
+    for (int i = p->outer - 1; i >= 0; --i) {
+      const ptrdiff_t at = (ptrdiff_t)(rest % (size_t)p->dims[i]);
+      rest /= (size_t)p->dims[i];
+      a += at * p->a_steps[i];
+      b += at * p->b_steps[i];
+      c += at * p->c_steps[i];
+    }
+    milo_gemm_run(run->exec, &p->g, (const char *)milo_view_data(run, &p->a) + a * a_bytes,
+                  (const char *)milo_view_data(run, &p->b) + b * b_bytes,
+                  (float *)milo_view_data(run, &p->c) + c, run->workspace);
+  }
+  return MILO_OK;
+}
+
+static bool is_float(milo_dtype dtype) {
+  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
+}
+
+// c[..., m, n] = (add: +=) a[..., m, k] b[..., k, n]; c dense fp32; the axes before the last two
+// are c's in all three (strides of 0 where broadcast).
+static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, milo_view out,
+                     bool add) {
+  product *p = MILO_NEW(&c->arena, product);
+  const int r = out.rank;
+  p->a = a;
+  p->b = b;
+  p->c = out;
+  p->g = (milo_gemm){.m = (size_t)out.dims[r - 2],
+                     .n = (size_t)out.dims[r - 1],
+                     .k = (size_t)a.dims[r - 1],
+                     .batch = 1,
+                     .a = {NULL, a.dtype, a.strides[r - 2], a.strides[r - 1]},
+                     .b = {NULL, b.dtype, b.strides[r - 2], b.strides[r - 1]},
+                     .ldc = (size_t)out.dims[r - 1],
+                     .add = add};
+  milo_gemm *g = &p->g;
+  milo_view axes[3] = {a, b, out};
+  for (int i = 0; i < 3; ++i) axes[i].rank = r - 2;
+  if (r > 2) {
+    milo_views_collapse(axes, 3);
+    int last = axes[0].rank - 1;
+    // One right side for all: more rows.
+    if (axes[1].strides[last] == 0 && axes[0].dims[last] > 1 &&
+        axes[0].strides[last] == (int64_t)g->m * a.strides[r - 2] &&
+        axes[2].strides[last] == (int64_t)(g->m * g->n)) {
+      g->m *= (size_t)axes[0].dims[last--];
+    }
+    if (last >= 0) {
+      g->batch = (size_t)axes[0].dims[last];
+      g->a_step = axes[0].strides[last];
+      g->b_step = axes[1].strides[last];
+      g->c_step = axes[2].strides[last];
+    }
+    p->outer = last > 0 ? last : 0;
+    for (int i = 0; i < p->outer; ++i) {
+      p->dims[i] = axes[0].dims[i];
+      p->a_steps[i] = axes[0].strides[i];
+      p->b_steps[i] = axes[1].strides[i];
+      p->c_steps[i] = axes[2].strides[i];
+    }
+  }
+  milo_code_reads(c, &a);
+  milo_code_reads(c, &b);
+  milo_code_writes(c, &out);
+  milo_code_add_step(c, op, run_product, p, milo_gemm_workspace_bytes(&c->device->exec, g));
+}
+
+static milo_view swap_last(const milo_view *v) {
+  int64_t perm[MILO_MAX_RANK];
+  for (int i = 0; i < v->rank; ++i) perm[i] = i;
+  perm[v->rank - 1] = v->rank - 2;
+  perm[v->rank - 2] = v->rank - 1;
+  return milo_view_transpose(v, perm);
+}
+
+// Batch axes as out's, the last two as they are.
+static milo_view batched(const milo_view *v, const milo_type *out) {
+  int64_t dims[MILO_MAX_RANK];
+  for (int i = 0; i < out->rank; ++i) dims[i] = out->dims[i];
+  dims[out->rank - 2] = v->dims[v->rank - 2];
+  dims[out->rank - 1] = v->dims[v->rank - 1];
+  return milo_view_broadcast(v, out->rank, dims);
+}
+
+bool milo_emit_matmul(milo_code *c, const milo_op *op) {
+  const milo_type *type = &op->results[0]->type;
+  const milo_value *x = milo_op_in(op, "x"), *y = milo_op_in(op, "y");
+  if (!is_float(x->type.dtype) || !is_float(y->type.dtype) || !is_float(type->dtype)) return false;
+  if (x->type.rank < 2 || y->type.rank < 2) return false;
+  milo_view a = milo_code_view(c, x), b = milo_code_view(c, y);
+  if (milo_op_bool(op, "transpose_x")) a = swap_last(&a);
+  if (milo_op_bool(op, "transpose_y")) b = swap_last(&b);
+  const milo_view out = milo_code_result_f32(c, op, 0);
+  multiply(c, op, batched(&a, type), batched(&b, type), out, false);
+  milo_code_finish(c, op, 0, &out);
+  return true;
+}
+
+bool milo_emit_linear(milo_code *c, const milo_op *op) {
+  const milo_type *type = &op->results[0]->type;
+  const milo_value *x = milo_op_in(op, "x"), *weight = milo_op_in(op, "weight");
+  const milo_value *bias = milo_op_in(op, "bias");
+  if (!is_float(x->type.dtype) || !is_float(weight->type.dtype) || x->type.rank < 1) return false;
+  if (bias && !is_float(bias->type.dtype)) return false;
+  milo_view a = milo_code_view(c, x);
+  milo_type wide = *type;
+  if (a.rank == 1) {
+    const int64_t dims[2] = {1, a.dims[0]};
+    if (!milo_view_reshape(&a, 2, dims, &a)) return false;
+    wide = milo_type_tensor(type->dtype, 2, (const int64_t[]){1, type->dims[0]});
+  }
+  milo_view b = milo_code_view(c, weight);
+  b = swap_last(&b);
+  const milo_view result = milo_code_result_f32(c, op, 0);
+  milo_view out = result;
+  if (wide.rank != type->rank && !milo_view_reshape(&result, wide.rank, wide.dims, &out))
+    return false;
+  if (bias) {
+    const milo_view v = milo_code_view(c, bias), all = milo_view_broadcast(&v, type->rank, type->dims);
+    milo_code_copy(c, &all, &result);
+  }
+  multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias != NULL);
+  milo_code_finish(c, op, 0, &result);
+  return true;
+}
+
+// A convolution whose kernel is one point is a matrix product over the channels.
+bool milo_emit_conv(milo_code *c, const milo_op *op) {
+  const milo_type *type = &op->results[0]->type;
+  const milo_value *x = milo_op_in(op, "x"), *weight = milo_op_in(op, "weight");
+  const milo_value *bias = milo_op_in(op, "bias");
+  const int spatial = x->type.rank - 2;
+  if (!is_float(x->type.dtype) || !is_float(weight->type.dtype) || spatial < 1) return false;
+  if (bias && !is_float(bias->type.dtype)) return false;
+  if (milo_op_int(op, "groups") != 1) return false;
+  int64_t strides[MILO_MAX_RANK];
+  const int given = milo_op_ints(op, "strides", strides, MILO_MAX_RANK);
+  for (int i = 0; i < spatial; ++i) {
+    if (weight->type.dims[2 + i] != 1 || (given > i && strides[i] != 1)) return false;
+    if (type->dims[2 + i] != x->type.dims[2 + i]) return false;  // padded
+  }
+  const milo_view v = milo_code_view(c, x), w = milo_code_view(c, weight);
+  int64_t points = 1;
+  for (int i = 0; i < spatial; ++i) points *= type->dims[2 + i];
+  milo_view b, a;
+  const int64_t flat[3] = {v.dims[0], v.dims[1], points};
+  const int64_t matrix[2] = {w.dims[0], w.dims[1]};
+  if (!milo_view_reshape(&v, 3, flat, &b)) {
+    const milo_view dense = milo_code_dense(c, &v);
+    if (!milo_view_reshape(&dense, 3, flat, &b)) return false;
+  }
+  if (!milo_view_reshape(&w, 2, matrix, &a)) return false;
+  const int64_t dims[3] = {v.dims[0], w.dims[0], points};
+  const milo_view result = milo_code_result_f32(c, op, 0);
+  milo_view out;
+  if (!milo_view_reshape(&result, 3, dims, &out)) return false;
+  if (bias) {
+    milo_view column;
+    const milo_view from = milo_code_view(c, bias);
+    if (!milo_view_reshape(&from, 2, (const int64_t[]){w.dims[0], 1}, &column)) return false;
+    const milo_view all = milo_view_broadcast(&column, 3, dims);
+    milo_code_copy(c, &all, &out);
+  }
+  const milo_type wide = milo_type_tensor(MILO_FP32, 3, dims);
+  multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias != NULL);
+  milo_code_finish(c, op, 0, &result);
+  return true;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+// Operations on rows: softmax and the norms.
+#include <math.h>
+
+#include "device/cpu/code.h"
+
+enum { TASK_ELEMENTS = 16384, GRAD_CHUNKS = 64 };
+
+typedef enum row_kind { SOFTMAX, LAYER_NORM, RMS_NORM } row_kind;
+
+typedef struct row_op {
+  row_kind kind;
+  milo_view x, out, gamma, beta;  // dense fp32
+  bool has_gamma, has_beta;
+  size_t rows, n;
+  float epsilon;
+} row_op;
+
+typedef struct row_job {
+  const row_op *a;
+  const milo_kernels *kernels;
+  const float *x, *gamma, *beta;
+  float *out;
+  size_t rows_per_task;
+} row_job;
+
+static void softmax_row(const milo_kernels *k, float *out, const float *x, size_t n) {
+  const float max = k->max(x, n);
+  // All -inf: as the formula says, 0/0.
+  const double total = k->exp_sum(out, x, n, max);
+  const float scale = (float)(1.0 / total);
+  for (size_t i = 0; i < n; ++i) out[i] *= scale;
+}
+
+static void row_task(void *user, size_t t, int worker) {
+  (void)worker;
+  const row_job *w = user;
+  const row_op *a = w->a;
+  const milo_kernels *k = w->kernels;
+  size_t row = t * w->rows_per_task;
+  const size_t end = row + w->rows_per_task < a->rows ? row + w->rows_per_task : a->rows;
+  for (; row < end; ++row) {
+    const float *x = w->x + row * a->n;
+    float *out = w->out + row * a->n;
+    switch (a->kind) {
+      case SOFTMAX: softmax_row(k, out, x, a->n); break;
+      case LAYER_NORM: k->layer_norm(out, x, w->gamma, w->beta, a->n, a->epsilon); break;
+      case RMS_NORM: k->rms_norm(out, x, w->gamma, a->n, a->epsilon); break;
+    }
+  }
+}
+
+static size_t per_task(size_t n) { return n >= TASK_ELEMENTS ? 1 : n ? TASK_ELEMENTS / n : 1; }
+
+static milo_status run_rows(const milo_cpu_run *run, const void *args) {
+  const row_op *a = args;
+  row_job w = {.a = a,
+               .kernels = run->exec->kernels,
+               .x = milo_view_data(run, &a->x),
+               .out = milo_view_data(run, &a->out),
+               .gamma = a->has_gamma ? milo_view_data(run, &a->gamma) : NULL,
+               .beta = a->has_beta ? milo_view_data(run, &a->beta) : NULL,
+               .rows_per_task = per_task(a->n)};
+  milo_pool_run(run->exec->pool, (a->rows + w.rows_per_task - 1) / w.rows_per_task, row_task, &w);
+  return MILO_OK;
+}
+
+static bool is_float(milo_dtype dtype) {
+  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
+}
+
+static void add_rows(milo_code *c, const milo_op *op, row_op *a) {
+  milo_code_reads(c, &a->x);
+  if (a->has_gamma) milo_code_reads(c, &a->gamma);
+  if (a->has_beta) milo_code_reads(c, &a->beta);
+  milo_code_writes(c, &a->out);
+  milo_code_in_place(c, &a->out, &a->x);
+  const size_t count = milo_view_elements(&a->x);
+  a->rows = a->n ? count / a->n : 0;
+  milo_code_add_step(c, op, run_rows, a, 0);
+}
+
+bool milo_emit_softmax(milo_code *c, const milo_op *op) {
+  const milo_type *type = &op->results[0]->type;
+  if (!is_float(type->dtype) || type->rank < 1) return false;
+  const int axis = milo_op_axis(op, "axis", type->rank);
+  // The axis goes last and back again.
+  int64_t order[MILO_MAX_RANK], back[MILO_MAX_RANK];
+  int count = 0;
+  for (int i = 0; i < type->rank; ++i)
+    if (i != axis) order[count++] = i;
+  order[count] = axis;
+  for (int i = 0; i < type->rank; ++i) back[order[i]] = i;
+  const milo_view x = milo_code_in(c, op, "x"), last = milo_view_transpose(&x, order);
+  row_op *a = MILO_NEW(&c->arena, row_op);
+  a->kind = SOFTMAX;
+  a->x = milo_code_dense_f32(c, &last);
+  a->n = (size_t)type->dims[axis];
+  a->out = milo_code_new(c, MILO_FP32, a->x.rank, a->x.dims);
+  add_rows(c, op, a);
+  const milo_view out = milo_view_transpose(&a->out, back);
+  milo_code_finish(c, op, 0, &out);
+  return true;
+}
+
+bool milo_emit_layer_norm(milo_code *c, const milo_op *op) {
+  const milo_type *type = &op->results[0]->type;
+  if (!is_float(type->dtype)) return false;
+  int64_t axes[MILO_MAX_RANK];
+  int count = milo_op_ints(op, "axes", axes, MILO_MAX_RANK);
+  if (count < 0)
+    for (count = 0; count < type->rank; ++count) axes[count] = count;
+  // The last axes, all of them.
+  bool chosen[MILO_MAX_RANK] = {false};
+  for (int i = 0; i < count; ++i) chosen[axes[i] < 0 ? axes[i] + type->rank : axes[i]] = true;
+  size_t n = 1;
+  for (int i = type->rank - 1; i >= 0; --i) {
+    if (chosen[i] != (i >= type->rank - count)) return false;
+    if (chosen[i]) n *= (size_t)type->dims[i];
+  }
+  const milo_value *gamma = milo_op_in(op, "gamma"), *beta = milo_op_in(op, "beta");
+  if ((gamma && !is_float(gamma->type.dtype)) || (beta && !is_float(beta->type.dtype)))
+    return false;
+  row_op *a = MILO_NEW(&c->arena, row_op);
+  a->kind = LAYER_NORM;
+  const milo_view x = milo_code_in(c, op, "x");
+  a->x = milo_code_dense_f32(c, &x);
+  a->has_gamma = gamma != NULL;
+  a->has_beta = beta != NULL;
+  if (gamma) {
+    const milo_view v = milo_code_view(c, gamma);
+    a->gamma = milo_code_dense_f32(c, &v);
+  }
+  if (beta) {
+    const milo_view v = milo_code_view(c, beta);
+    a->beta = milo_code_dense_f32(c, &v);
+  }
+  a->n = n;
+  a->epsilon = (float)milo_op_float(op, "epsilon");
+  a->out = milo_code_result_f32(c, op, 0);
+  add_rows(c, op, a);
+  milo_code_finish(c, op, 0, &a->out);
+  return true;
+}
+
+bool milo_emit_rms_norm(milo_code *c, const milo_op *op) {
+  if (!is_float(op->results[0]->type.dtype)) return false;
+  row_op *a = MILO_NEW(&c->arena, row_op);
+  a->kind = RMS_NORM;
+  const milo_view x = milo_code_in(c, op, "x"), weight = milo_code_in(c, op, "weight");
+  a->x = milo_code_dense_f32(c, &x);
+  a->gamma = milo_code_dense_f32(c, &weight);
+  a->has_gamma = true;
+  a->n = milo_view_elements(&weight);
+  a->epsilon = (float)milo_op_float(op, "epsilon");
+  a->out = milo_code_result_f32(c, op, 0);
+  add_rows(c, op, a);
+  milo_code_finish(c, op, 0, &a->out);
+  return true;
+}
+
+// ---- gradient of rms_norm ----
+
+typedef struct rms_grad {
+  milo_view grad, x, weight, dx, dweight;  // dense fp32
+  size_t rows, n, chunk;                   // rows of a chunk
+  float epsilon;
+} rms_grad;
+
+typedef struct rms_job {
+  const rms_grad *a;
+  const milo_kernels *kernels;
+  const float *grad, *x, *weight;
+  float *dx, *parts;
+} rms_job;
+
+// Each chunk of rows sums its own share of dweight; chunks depend on the shape only.
+static void rms_grad_task(void *user, size_t t, int worker) {
+  (void)worker;
+  const rms_job *w = user;
+  const rms_grad *a = w->a;
+  float *part = w->parts + t * a->n;
+  memset(part, 0, a->n * sizeof *part);
+  size_t row = t * a->chunk;
+  const size_t end = row + a->chunk < a->rows ? row + a->chunk : a->rows;
+  for (; row < end; ++row)
+    w->kernels->rms_norm_grad(w->dx + row * a->n, part, w->grad + row * a->n, w->x + row * a->n,
+                              w->weight, a->n, a->epsilon);
+}
+
+static milo_status run_rms_grad(const milo_cpu_run *run, const void *args) {
+  const rms_grad *a = args;
+  rms_job w = {.a = a,
+               .kernels = run->exec->kernels,
+               .grad = milo_view_data(run, &a->grad),
+               .x = milo_view_data(run, &a->x),
+               .weight = milo_view_data(run, &a->weight),
+               .dx = milo_view_data(run, &a->dx),
+               .parts = run->workspace};
+  float *dweight = milo_view_data(run, &a->dweight);
+  const size_t chunks = a->rows ? (a->rows + a->chunk - 1) / a->chunk : 0;
+  milo_pool_run(run->exec->pool, chunks, rms_grad_task, &w);
+  memset(dweight, 0, a->n * sizeof *dweight);
+  for (size_t i = 0; i < chunks; ++i)
+    w.kernels->binary[MILO_BINARY_add](dweight, dweight, w.parts + i * a->n, a->n);
+  return MILO_OK;
+}
+
+bool milo_emit_rms_norm_grad(milo_code *c, const milo_op *op) {
+  if (!is_float(op->results[0]->type.dtype)) return false;
+  rms_grad *a = MILO_NEW(&c->arena, rms_grad);
+  const milo_view grad = milo_code_in(c, op, "grad"), x = milo_code_in(c, op, "x");
+  const milo_view weight = milo_code_in(c, op, "weight");
+  a->grad = milo_code_dense_f32(c, &grad);
+  a->x = milo_code_dense_f32(c, &x);
+  a->weight = milo_code_dense_f32(c, &weight);
+  a->n = milo_view_elements(&weight);
+  a->rows = a->n ? milo_view_elements(&x) / a->n : 0;
+  a->chunk = (a->rows + GRAD_CHUNKS - 1) / GRAD_CHUNKS;
+  a->chunk = a->chunk < 8 ? 8 : a->chunk;
+  a->epsilon = (float)milo_op_float(op, "epsilon");
+  a->dx = milo_code_result_f32(c, op, 0);
+  a->dweight = milo_code_result_f32(c, op, 1);
+  milo_code_reads(c, &a->grad);
+  milo_code_reads(c, &a->x);
+  milo_code_reads(c, &a->weight);
+  milo_code_writes(c, &a->dx);
+  milo_code_writes(c, &a->dweight);
+  milo_code_in_place(c, &a->dx, &a->grad);
+  milo_code_add_step(c, op, run_rms_grad, a, GRAD_CHUNKS * a->n * sizeof(float));
+  milo_code_finish(c, op, 0, &a->dx);
+  milo_code_finish(c, op, 1, &a->dweight);
+  return true;
+}
