@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Functions to differentiate: at least one for every operation that has a gradient.
 //
-// inputs and the left sides of body spell a value as name[dims], fp64 unless a type follows the name
-// (idx:int32[4]). {1, 0} in body is a constant list of int32 (of bool for true and false). Every
-// value that body makes and nobody reads is an output.
+// inputs and the left sides of body spell a value as name[dims], fp64 unless a type follows the
+// name (idx:int32[4]). {1, 0} in body is a constant list of int32 (of bool for true and false).
+// Every value that body makes and nobody reads is an output.
 #ifndef MILO_TESTS_GRAD_CASES_H
 #define MILO_TESTS_GRAD_CASES_H
 
@@ -14,11 +14,14 @@ typedef struct grad_case {
   double step;       // of the central differences; 0: 1e-5
 } grad_case;
 
-#define UNARY_CASE(op) {"x[3,5]", "z[3,5] = " op "(x = x)"}
+#define UNARY_CASE(op) \
+  { "x[3,5]", "z[3,5] = " op "(x = x)" }
 #define REDUCE_CASES(op, low, high)                                                                \
   {"x[3,4,2]", "z[3,2] = " op "(x = x, axes = {1})", low, high},                                   \
       {"x[3,4,2]", "z[1,4,1] = " op "(x = x, axes = {0, -1}, keep_dims = bool(true))", low, high}, \
-      {"x[3,5]", "z[] = " op "(x = x)", low, high}
+  {                                                                                                \
+    "x[3,5]", "z[] = " op "(x = x)", low, high                                                     \
+  }
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"  // what a case leaves out is 0
@@ -60,8 +63,10 @@ static const grad_case grad_cases[] = {
     {"x[3,5]", "z[3,5] = elu(x = x, alpha = fp64(0.7))"},
     {"x[3,5]", "z[3,5] = clip(x = x, alpha = fp64(-0.5), beta = fp64(0.75))"},
     // Rounded to fp32: linear, so that a wide step costs nothing.
-    {"x[7]", "h:fp32[7] = cast(x = x, dtype = string(\"fp32\")); "
-             "z[7] = cast(x = h, dtype = string(\"fp64\"))", -1, 1, 0, 0.25},
+    {"x[7]",
+     "h:fp32[7] = cast(x = x, dtype = string(\"fp32\")); "
+     "z[7] = cast(x = h, dtype = string(\"fp64\"))",
+     -1, 1, 0, 0.25},
 
     // two arguments, broadcast
     {"x[2,3], y[2,3]", "z[2,3] = add(x = x, y = y)"},
@@ -74,12 +79,15 @@ static const grad_case grad_cases[] = {
     {"x[4], y[3,4]", "z[3,4] = mod(x = x, y = y)", 0.3, 2},
     {"x[3,4], y[4]", "z[3,4] = pow(x = x, y = y)", 0.3, 2},
     {"x[3,4]", "z[3,4] = pow(x = x, y = fp64(3)); w[3,4] = pow(x = x, y = fp64(2))"},
-    {"x[3,4]", "z[3,4] = pow(x = x, y = fp64(-1.5)); w[3,4] = pow(x = x, y = fp64(0)); "
-               "v[3,4] = pow(x = x, y = fp64(1)); u[3,4] = pow(x = fp64(2.5), y = x)", 0.3, 2},
+    {"x[3,4]",
+     "z[3,4] = pow(x = x, y = fp64(-1.5)); w[3,4] = pow(x = x, y = fp64(0)); "
+     "v[3,4] = pow(x = x, y = fp64(1)); u[3,4] = pow(x = fp64(2.5), y = x)",
+     0.3, 2},
     {"x[3,4], y[1,4]", "z[3,4] = maximum(x = x, y = y)"},
     {"x[3,4], y[3,1]", "z[3,4] = minimum(x = x, y = y)"},
     {"c:bool[3,1], x[3,4], y[4]", "z[3,4] = select(cond = c, a = x, b = y)", 0, 0, 2},
-    {"x[3,4], y[3,4]", "c:bool[3,4] = greater(x = x, y = y); z[3,4] = select(cond = c, a = x, b = y)"},
+    {"x[3,4], y[3,4]",
+     "c:bool[3,4] = greater(x = x, y = y); z[3,4] = select(cond = c, a = x, b = y)"},
 
     // matrix products
     {"x[3,4], y[4,5]", "z[3,5] = matmul(x = x, y = y)"},
@@ -122,7 +130,15 @@ static const grad_case grad_cases[] = {
      "z[1,2,3,3] = conv(x = x, weight = w, strides = {3, 1}, dilations = {1, 2})"},
     // Padding wider than the kernel's reach; a stride that skips the end.
     {"x[1,2,4], w[3,2,2]",
-     "z[1,3,5] = conv(x = x, weight = w, strides = {2}, pad_type = string(\"custom\"), pad = {3, 4})"},
+     "z[1,3,5] = conv(x = x, weight = w, strides = {2}, pad_type = string(\"custom\"), pad = {3, "
+     "4})"},
+    // All of the padding in front is read, and none of x.
+    {"x[1,2,1], w[3,2,1]",
+     "z[1,3,2] = conv(x = x, weight = w, strides = {2}, pad_type = string(\"custom\"), pad = {1, "
+     "1})"},
+    {"x[1,2,2], w[3,2,1]",
+     "z[1,3,1] = conv(x = x, weight = w, strides = {4}, pad_type = string(\"custom\"), pad = {2, "
+     "0})"},
     {"x[1,1,3], w[1,1,1]",
      "z[1,1,6] = conv(x = x, weight = w, pad_type = string(\"custom\"), pad = {1, 2})"},
     {"x[1,2,4,3,4], w[4,1,2,2,2], b[4]",
@@ -134,7 +150,8 @@ static const grad_case grad_cases[] = {
     {"x[3,4,2]", "z[3,4,2] = softmax(x = x, axis = int32(1))"},
     {"x[3,5], g[5], b[5]", "z[3,5] = layer_norm(x = x, axes = {-1}, gamma = g, beta = b)"},
     {"x[2,3,4]", "z[2,3,4] = layer_norm(x = x, axes = {1, 2}, epsilon = fp64(0.01))"},
-    {"x[2,3,4], g[2,4], b[2,4]", "z[2,3,4] = layer_norm(x = x, axes = {0, 2}, gamma = g, beta = b)"},
+    {"x[2,3,4], g[2,4], b[2,4]",
+     "z[2,3,4] = layer_norm(x = x, axes = {0, 2}, gamma = g, beta = b)"},
     {"x[2,5,3], g[5]", "z[2,5,3] = layer_norm(x = x, axes = {1}, gamma = g)"},
     {"x[2,3]", "z[2,3] = layer_norm(x = x)"},
 
@@ -164,26 +181,37 @@ static const grad_case grad_cases[] = {
     {"x[4,5], at:int32[2]", "z[2,3] = slice_by_size(x = x, begin = at, size = {2, 3})", 0, 0, 2},
     {"x[4,5]", "z[2,3] = slice_by_index(x = x, begin = {1, -3}, end = {3, 5})"},
     {"x[7,5]", "z[3,2] = slice_by_index(x = x, begin = {1, 0}, end = {6, 4}, stride = {2, 3})"},
-    {"x[7,5]", "z[3,5] = slice_by_index(x = x, begin = {5, 4}, end = {0, 0}, stride = {-2, -1}, "
-               "begin_mask = {false, true}, end_mask = {false, true})"},
-    {"x[3,4,5]", "z[4] = slice_by_index(x = x, begin = {1, 0, -1}, end = {2, 4, 5}, "
-                 "squeeze_mask = {true, false, true})"},
-    {"x[4,5], a:int32[2], b:int32[2]", "e:int32[2] = add(x = a, y = {2, 3}); "
-     "z[2,3] = slice_by_index(x = x, begin = a, end = e); y[4,5] = add(x = x, y = x)", 0, 0, 2},
+    {"x[7,5]",
+     "z[3,5] = slice_by_index(x = x, begin = {5, 4}, end = {0, 0}, stride = {-2, -1}, "
+     "begin_mask = {false, true}, end_mask = {false, true})"},
+    {"x[3,4,5]",
+     "z[4] = slice_by_index(x = x, begin = {1, 0, -1}, end = {2, 4, 5}, "
+     "squeeze_mask = {true, false, true})"},
+    {"x[4,5], a:int32[2], b:int32[2]",
+     "e:int32[2] = add(x = a, y = {2, 3}); "
+     "z[2,3] = slice_by_index(x = x, begin = a, end = e); y[4,5] = add(x = x, y = x)",
+     0, 0, 2},
     {"x[4,5], u[2,3]", "z[4,5] = slice_update(x = x, update = u, begin = {1, 2}, end = {3, 5})"},
     {"x[5,4], u[2,2]",
      "z[5,4] = slice_update(x = x, update = u, begin = {0, 1}, end = {4, 4}, stride = {2, 2})"},
     {"x[3,2], y[3,1], w[3,4]", "z[3,7] = concat(values = (x, y, w), axis = int32(-1))"},
-    {"x[2,3], y[2,3]", "z[4,3] = concat(values = (x, y), axis = int32(0), interleave = bool(true))"},
-    {"x[2,3], y[2,3]", "z[2,3,2] = stack(values = (x, y), axis = int32(-1)); "
-                       "w[2,2,3] = stack(values = (y, x), axis = int32(1))"},
+    {"x[2,3], y[2,3]",
+     "z[4,3] = concat(values = (x, y), axis = int32(0), interleave = bool(true))"},
+    {"x[2,3], y[2,3]",
+     "z[2,3,2] = stack(values = (x, y), axis = int32(-1)); "
+     "w[2,2,3] = stack(values = (y, x), axis = int32(1))"},
     {"x[2,7]", "a[2,3], b[2,4] = split(x = x, axis = int32(1), split_sizes = {3, 4})"},
-    {"x[6,2]", "a[2,2], b[2,2], c[2,2] = split(x = x, axis = int32(0), num_splits = int32(3)); "
-               "z[2,2] = mul(x = a, y = c)"},
+    {"x[6,2]",
+     "a[2,2], b[2,2], c[2,2] = split(x = x, axis = int32(0), num_splits = int32(3)); "
+     "z[2,2] = mul(x = a, y = c)"},
+    {"x[2,7]",
+     "a[2,3], b[2,4] = split(x = x, axis = int32(1), split_sizes = {3, 4}); "
+     "z[2,4] = sin(x = b)"},
     {"x[2,3]", "z[4,9] = tile(x = x, reps = {2, 3})"},
     {"x[2,1,3]", "z[2,4,3] = tile(x = x, reps = {1, 4, 1})"},
-    {"x[3,4]", "z[5,4] = pad(x = x, pad = {1, 1, 0, 0}); "
-               "w[3,7] = pad(x = x, pad = {2, 1}, constant_val = fp64(3))"},
+    {"x[3,4]",
+     "z[5,4] = pad(x = x, pad = {1, 1, 0, 0}); "
+     "w[3,7] = pad(x = x, pad = {2, 1}, constant_val = fp64(3))"},
     {"x[4,5]", "z[7,9] = pad(x = x, pad = {3, 0, 1, 3}, mode = string(\"reflect\"))"},
     {"x[2,3]", "z[5,6] = pad(x = x, pad = {1, 2, 3, 0}, mode = string(\"replicate\"))"},
     {"x[3,4]", "z[3,4] = reverse(x = x); w[3,4] = reverse(x = x, axes = {-1})"},
@@ -200,14 +228,19 @@ static const grad_case grad_cases[] = {
     {"x[2,3,5], i:int32[2,3,4]",
      "z[2,3,4] = gather(x = x, indices = i, axis = int32(2), batch_dims = int32(2))", 0, 0, 5},
     {"x[4,3], i:int32[2,3]", "z[2,3] = gather_along_axis(x = x, indices = i)", 0, 0, 4},
-    {"x[3,4], i:int32[3,6]",
-     "z[3,6] = gather_along_axis(x = x, indices = i, axis = int32(1))", 0, 0, 4},
-#define SCATTER_CASE(mode)                                                                       \
-  {"x[5,3], u[4,3], i:int32[4]", "z[5,3] = scatter(data = x, indices = i, updates = u, "         \
-   "mode = string(\"" mode "\"))", 0.5, 2, 5},                                                   \
-      {"x[3,4], u[3,5], i:int32[3,5]",                                                           \
-       "z[3,4] = scatter_along_axis(data = x, indices = i, updates = u, axis = int32(1), "       \
-       "mode = string(\"" mode "\"))", 0.5, 2, 4}
+    {"x[3,4], i:int32[3,6]", "z[3,6] = gather_along_axis(x = x, indices = i, axis = int32(1))", 0,
+     0, 4},
+#define SCATTER_CASE(mode)                                                                  \
+  {"x[5,3], u[4,3], i:int32[4]",                                                            \
+   "z[5,3] = scatter(data = x, indices = i, updates = u, "                                  \
+   "mode = string(\"" mode "\"))",                                                          \
+   0.5, 2, 5},                                                                              \
+  {                                                                                         \
+    "x[3,4], u[3,5], i:int32[3,5]",                                                         \
+        "z[3,4] = scatter_along_axis(data = x, indices = i, updates = u, axis = int32(1), " \
+        "mode = string(\"" mode "\"))",                                                     \
+        0.5, 2, 4                                                                           \
+  }
     SCATTER_CASE("add"),
     SCATTER_CASE("sub"),
     SCATTER_CASE("mul"),
@@ -227,8 +260,7 @@ static const grad_case grad_cases[] = {
     {"x[2,3,6], c[3,3], s[3,3]", "z[2,3,6] = rope(x = x, cos = c, sin = s)"},
     {"x[2,2,3,4], c[3,2], s[3,2]",
      "z[2,2,3,4] = rope(x = x, cos = c, sin = s, pairing = string(\"half\"))"},
-    {"x[2,3,4], c[3,2], s[3,2]",
-     "z[2,3,4] = rope(x = x, cos = c, sin = s, inverse = bool(true))"},
+    {"x[2,3,4], c[3,2], s[3,2]", "z[2,3,4] = rope(x = x, cos = c, sin = s, inverse = bool(true))"},
     {"q[2,2,3,4], k[2,2,3,4], v[2,2,3,4]",
      "o[2,2,3,4], l[2,2,3] = attention(query = q, key = k, value = v, scale = fp32(0.5))"},
     {"q[1,4,3,2], k[1,2,3,2], v[1,2,3,2]",
@@ -236,14 +268,17 @@ static const grad_case grad_cases[] = {
      "z[1,4,3,2] = mul(x = o, y = o)"},
     {"q[1,4,3,2], k[1,2,5,2], v[1,2,5,2], p:int32[]",
      "o[1,4,3,2], l[1,4,3] = attention(query = q, key = k, value = v, scale = fp32(0.7), "
-     "position = p)", 0, 0, 3},
+     "position = p)",
+     0, 0, 3},
     {"q[2,3,2,4], k[2,1,5,4], v[2,1,5,4]",
      "o[2,3,2,4], l[2,3,2] = attention(query = q, key = k, value = v, scale = fp32(0.3), "
      "causal = bool(false))"},
     {"x[3,5], y[3,5]", "z[3,5] = silu_gate(x = x, y = y)"},
     {"x[4,7], t:int32[4]", "z[4], l[4] = cross_entropy(logits = x, target = t)", -4, 4, 7},
-    {"x[4,7], t:int32[4]", "z[4], l[4] = cross_entropy(logits = x, target = t); "
-                           "m[] = reduce_mean(x = z)", -4, 4, 7},
+    {"x[4,7], t:int32[4]",
+     "z[4], l[4] = cross_entropy(logits = x, target = t); "
+     "m[] = reduce_mean(x = z)",
+     -4, 4, 7},
 
     // whole blocks
     {"x[3,4], w[4,4], v[4]",  // a value used many times, two outputs
@@ -254,7 +289,8 @@ static const grad_case grad_cases[] = {
      "s[2,3,6] = silu(x = g); h[2,3,6] = mul(x = s, y = n); z[2,3,4] = linear(x = h, weight = d)"},
     {"x[3,4], i:int32[3]",  // integers and bools on the way, and a constant output's seed
      "m:bool[3,4] = greater(x = x, y = fp64(0)); f[3,4] = cast(x = m, dtype = string(\"fp64\")); "
-     "j:int32[3] = add(x = i, y = i); z[3,4] = mul(x = x, y = f)", 0, 0, 3},
+     "j:int32[3] = add(x = i, y = i); z[3,4] = mul(x = x, y = f)",
+     0, 0, 3},
     {"x[2,4], y[3]",  // y reaches no output
      "z[2,4] = tanh(x = x)"},
 };

@@ -68,8 +68,8 @@ static milo_status split(milo_program *program, milo_func *func, size_t seeds, s
   milo_func *forward, *backward;
   const char *forward_name = milo_arena_printf(&program->arena, "%s_forward", func->name);
   const char *backward_name = milo_arena_printf(&program->arena, "%s_backward", func->name);
-  MILO_TRY(milo_split_grad(func, seeds, grads, forward_name, backward_name, diag, &forward,
-                           &backward));
+  MILO_TRY(
+      milo_split_grad(func, seeds, grads, forward_name, backward_name, diag, &forward, &backward));
   milo_program_remove_func(program, func);
   return MILO_OK;
 }

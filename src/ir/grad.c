@@ -99,25 +99,42 @@ milo_value *milo_grad_keep_axes(milo_builder *b, milo_value *x, const bool *is_a
   return milo_grad_reshape(b, x, dims, rank);
 }
 
+static milo_value *crop(milo_builder *b, milo_value *x, const int64_t *low, const int64_t *high) {
+  if (b->status != MILO_OK) return NULL;
+  int64_t begin[MILO_MAX_RANK], size[MILO_MAX_RANK];
+  bool crops = false;
+  for (int i = 0; i < x->type.rank; i++) {
+    begin[i] = low[i] < 0 ? -low[i] : 0;
+    size[i] = x->type.dims[i] - begin[i] + (high[i] < 0 ? high[i] : 0);
+    crops = crops || size[i] != x->type.dims[i];
+  }
+  return crops ? milo_b_slice(b, x, begin, size) : x;
+}
+
+static milo_value *pad(milo_builder *b, milo_value *x, const int64_t *low, const int64_t *high) {
+  if (b->status != MILO_OK) return NULL;
+  int64_t amounts[2 * MILO_MAX_RANK];
+  bool pads = false;
+  for (int i = 0; i < x->type.rank; i++) {
+    amounts[2 * i] = low[i] > 0 ? low[i] : 0;
+    amounts[2 * i + 1] = high[i] > 0 ? high[i] : 0;
+    pads = pads || low[i] > 0 || high[i] > 0;
+  }
+  if (!pads) return x;
+  return EMIT(b, pad, {"x", x}, {"pad", milo_b_ints(b, amounts, 2 * (size_t)x->type.rank)},
+              {"mode", milo_b_string(b, "constant")},
+              {"constant_val", milo_b_number(b, x->type.dtype, 0)});
+}
+
 milo_value *milo_grad_resize(milo_builder *b, milo_value *x, const int64_t *low,
                              const int64_t *high) {
   if (b->status != MILO_OK) return NULL;
-  const int rank = x->type.rank;
-  int64_t begin[MILO_MAX_RANK], size[MILO_MAX_RANK], pad[2 * MILO_MAX_RANK];
-  bool crops = false, pads = false;
-  for (int i = 0; i < rank; i++) {
-    begin[i] = low[i] < 0 ? -low[i] : 0;
-    size[i] = x->type.dims[i] - begin[i] + (high[i] < 0 ? high[i] : 0);
-    pad[2 * i] = low[i] > 0 ? low[i] : 0;
-    pad[2 * i + 1] = high[i] > 0 ? high[i] : 0;
-    crops = crops || size[i] != x->type.dims[i];
-    pads = pads || low[i] > 0 || high[i] > 0;
-  }
-  if (crops) x = milo_b_slice(b, x, begin, size);
-  if (!pads || b->status != MILO_OK) return x;
-  return EMIT(b, pad, {"x", x}, {"pad", milo_b_ints(b, pad, 2 * (size_t)rank)},
-              {"mode", milo_b_string(b, "constant")},
-              {"constant_val", milo_b_number(b, x->type.dtype, 0)});
+  // Less to copy if cropped first, but nothing may be left then.
+  bool empties = false;
+  for (int i = 0; i < x->type.rank; i++)
+    empties = empties || -low[i] >= x->type.dims[i] || -high[i] >= x->type.dims[i];
+  if (empties) return crop(b, pad(b, x, low, high), low, high);
+  return pad(b, crop(b, x, low, high), low, high);
 }
 
 milo_value *milo_grad_reverse(milo_builder *b, milo_value *x, const int64_t *axes, int count) {

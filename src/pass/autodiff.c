@@ -5,11 +5,10 @@
 //   after:   forward operations are as they were; behind them stand the gradients, last operation
 //            first; what nobody uses is left for dce
 //   cost:    one walk forward, one back
-#include <string.h>
-
 #include "base/number.h"
 #include "ir/grad.h"
 #include "pass/pass.h"
+#include "pass/rewrite.h"
 
 static bool is_differentiable(const milo_type *type) {
   if (type->kind != MILO_TYPE_TENSOR) return false;
@@ -104,20 +103,9 @@ static milo_status add_seeds(milo_grad *g, milo_func *func) {
   return g->builder.status;
 }
 
-static void rename_value(milo_value *value, const char *name) {
-  value->name = name;
-  milo_attrs *attrs = &value->def->attrs;
-  for (size_t i = 0; i < attrs->count; i++)
-    if (strcmp(attrs->items[i].name, "name") == 0 && value->index == 0) {
-      const char **strings = MILO_NEW(milo_op_arena(value->def), const char *);
-      strings[0] = name;
-      attrs->items[i].value.strings = strings;
-    }
-}
-
 // Makes the gradient of a parameter an output of its own. Seeds, forward values and what is already
 // an output keep their name: such a gradient is copied.
-static void add_result(milo_grad *g, milo_func *func, const milo_value *param,
+static void add_result(milo_grad *g, milo_func *func, const milo_value *param, const char *name,
                        const milo_op *last_forward) {
   milo_builder *b = &g->builder;
   milo_value *grad = g->total[param->id];
@@ -128,7 +116,7 @@ static void add_result(milo_grad *g, milo_func *func, const milo_value *param,
   for (size_t i = 0; i < func->body->output_count; i++) own = own && func->body->outputs[i] != grad;
   if (!own) grad = EMIT(b, identity, {"x", grad});
   if (b->status != MILO_OK) return;
-  rename_value(grad, grad_name(func, param->name));
+  milo_value_rename(grad, name);
   milo_func_add_output(func, grad);
 }
 
@@ -155,11 +143,14 @@ milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_co
                  MILO_NEW_ARRAY(&scratch, milo_value *, func->value_count)};
   milo_op *const last = func->body->last;
   milo_status status = add_seeds(&g, func);
+  // Taken before what is emitted can have them.
+  const char **names = MILO_NEW_ARRAY(&scratch, const char *, wrt_count);
+  for (size_t i = 0; i < wrt_count; i++) names[i] = grad_name(func, wrt[i]->name);
   for (milo_op *op = last; op != NULL && status == MILO_OK; op = op->prev)
     status = differentiate(&g, op, &scratch);
   g.builder.loc = func->loc;
   for (size_t i = 0; i < wrt_count && status == MILO_OK; i++) {
-    add_result(&g, func, wrt[i], last);
+    add_result(&g, func, wrt[i], names[i], last);
     status = g.builder.status;
   }
   milo_arena_deinit(&scratch);

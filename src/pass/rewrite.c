@@ -63,8 +63,7 @@ static milo_literal name_literal(milo_arena *arena, const char *name) {
                         .count = 1};
 }
 
-// The value's name, and its operation's where that is the same thing.
-static void rename_value(milo_value *value, const char *name) {
+void milo_value_rename(milo_value *value, const char *name) {
   value->name = name;
   if (value->def == NULL || value->index != 0) return;
   milo_attrs *attrs = &value->def->attrs;
@@ -82,9 +81,9 @@ static bool is_output(const milo_block *body, const milo_value *value) {
 // A value of the old one's name that equals `to`.
 static milo_value *take_name(milo_func *func, milo_value *old, milo_value *to) {
   const char *name = old->name;
-  rename_value(old, milo_func_fresh_name(func, name));
+  milo_value_rename(old, milo_func_fresh_name(func, name));
   if (to->def != NULL && to->def->parent == func->body && !is_output(func->body, to)) {
-    rename_value(to, name);
+    milo_value_rename(to, name);
     return to;
   }
   const milo_loc loc = old->def != NULL ? old->def->loc : func->loc;

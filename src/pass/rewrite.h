@@ -27,6 +27,10 @@ void milo_rewriter_replace(milo_rewriter *r, milo_value *from, milo_value *to);
 // `identity`.
 void milo_rewriter_finish(milo_rewriter *r);
 
+// Changes a value's name, and its operation's where that is the same thing. name lives as long as
+// the function.
+void milo_value_rename(milo_value *value, const char *name);
+
 // Turns op's results into results of `const` operations and removes op. literals: one a result.
 void milo_op_make_const(milo_op *op, const milo_literal *literals);
 

@@ -8,6 +8,7 @@
 #include "ir/op.h"
 #include "pass/mincut.h"
 #include "pass/pass.h"
+#include "pass/rewrite.h"
 
 typedef struct splitter {
   milo_arena *arena;
@@ -222,8 +223,11 @@ static void list_param(param_list *list, milo_value *value, milo_attrs attrs) {
   MILO_PUSH(list->arena, list->attrs, list->attrs_count, list->attrs_capacity, attrs);
 }
 
-// A parameter in the place of a forward value that forward hands over.
-static void receive(milo_func *backward, param_list *list, milo_value *value, const char *name) {
+// A parameter in the place of a forward value that forward hands over. Its operation may stay for
+// another result: the value itself then needs another name.
+static void receive(milo_func *backward, param_list *list, milo_value *value) {
+  const char *name = value->name;
+  milo_value_rename(value, milo_func_fresh_name(backward, name));
   milo_value *param = milo_func_add_param(backward, name, value->type);
   milo_func_replace_uses(backward, value, param);
   list_param(list, param, (milo_attrs){0});
@@ -254,14 +258,14 @@ static milo_func *make_backward(splitter *s, const char *name) {
     milo_value *value = handed[i];
     if (value->def == NULL || !given[value->id] || !marked[value->id]) continue;
     marked[value->id] = false;
-    receive(backward, &list, value, value->name);
+    receive(backward, &list, value);
   }
   for (milo_op *op = body->first; op != NULL; op = op->next)
     for (size_t i = 0; i < op->result_count; i++) {
       milo_value *value = op->results[i];
       if (!s->stored[value->id] || !marked[value->id]) continue;
       marked[value->id] = false;
-      receive(backward, &list, value, value->name);
+      receive(backward, &list, value);
     }
   for (size_t i = params - s->seeds; i < params; i++)
     list_param(&list, body->params[i], backward->param_attrs[i]);

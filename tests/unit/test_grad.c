@@ -132,7 +132,8 @@ static bool keep_all(const void *user, const milo_op *op) {
 
 static bool is_float(const milo_value *value) { return milo_dtype_is_float(value->type.dtype); }
 
-// A copy of func that also returns the gradients of its floating-point inputs. NULL after reporting.
+// A copy of func that also returns the gradients of its floating-point inputs. NULL after
+// reporting.
 static milo_func *differentiate(const milo_func *func, const char *name, bool keep_composites,
                                 milo_diag *diag) {
   milo_func *joint = milo_func_clone(func->program, func, name);
@@ -197,7 +198,8 @@ static bool run_it(runner *r, milo_diag *diag) {
   return false;
 }
 
-// Fills an input with numbers that depend on its name, so that all forms of a function get the same.
+// Fills an input with numbers that depend on its name, so that all forms of a function get the
+// same.
 static void fill_input(const grad_case *c, const milo_value *input, milo_buffer *buffer) {
   const bool plain = c->low == 0 && c->high == 0;
   const bool seed = strncmp(input->name, "grad_", 5) == 0;
@@ -237,8 +239,7 @@ static double weighted(runner *f, const runner *joint) {
   return sum;
 }
 
-static void check_differences(const grad_case *c, runner *f, const runner *joint,
-                              milo_diag *diag) {
+static void check_differences(const grad_case *c, runner *f, const runner *joint, milo_diag *diag) {
   size_t grad = f->outputs;
   for (size_t p = 0; p < f->inputs; p++) {
     const milo_value *input = input_of(f, p);
@@ -359,8 +360,7 @@ static void check_case(const grad_case *c, milo_device *device, bool *covered) {
   milo_program *program = parse(mil, &diag);
   if (program != NULL) {
     const milo_func *func = program->funcs[0];
-    for (const milo_op *op = func->body->first; op != NULL; op = op->next)
-      covered[op->code] = true;
+    for (const milo_op *op = func->body->first; op != NULL; op = op->next) covered[op->code] = true;
     const bool composite = uses_composite(func);
     milo_func *whole = differentiate(func, "whole", true, &diag);
     runner f = {0}, joint = {0};
@@ -413,7 +413,7 @@ static void test_cases(void) {
 // ---- where a derivative is chosen: ties, kinks and zeros, as PyTorch does ----
 
 typedef struct choice {
-  const char *body;   // of the input x[n]
+  const char *body;      // of the input x[n]
   const char *x, *grad;  // numbers; every seed is 1
 } choice;
 
@@ -422,7 +422,8 @@ static const choice choices[] = {
     {"z[3] = minimum(x = x, y = fp64(1))", "0 1 2", "1 0.5 0"},
     {"z[2] = maximum(x = x, y = x)", "3 4", "1 1"},
     {"z[] = reduce_max(x = x)", "2 5 5 1", "0 0.5 0.5 0"},
-    {"z[] = reduce_min(x = x)", "2 1 1 1", "0 0.3333333333333333 0.3333333333333333 0.3333333333333333"},
+    {"z[] = reduce_min(x = x)", "2 1 1 1",
+     "0 0.3333333333333333 0.3333333333333333 0.3333333333333333"},
     {"z[3] = relu(x = x)", "-1 0 1", "0 0 1"},
     {"z[4] = relu6(x = x)", "0 3 6 7", "0 1 0 0"},
     {"z[4] = clip(x = x, alpha = fp64(-1), beta = fp64(1))", "-2 -1 1 2", "0 1 1 0"},
@@ -542,8 +543,8 @@ static size_t tap_bytes(const char *inputs, const char *body, size_t *out_taps) 
     const milo_block *body0 = program->funcs[0]->body;
     milo_func *forward, *backward;
     CHECK(milo_split_grad(func, func->body->param_count - body0->param_count,
-                          func->body->output_count - body0->output_count, "f", "b", &diag,
-                          &forward, &backward) == MILO_OK);
+                          func->body->output_count - body0->output_count, "f", "b", &diag, &forward,
+                          &backward) == MILO_OK);
     for (size_t i = body0->output_count; i < forward->body->output_count; i++, (*out_taps)++)
       bytes += milo_type_bytes(&forward->body->outputs[i]->type);
   }
@@ -562,7 +563,8 @@ static void test_taps(void) {
   CHECK(tap_bytes("x[4,3], w[3,8]",
                   "h[4,8] = matmul(x = x, y = w); a[4,8] = silu(x = h); b[4,8] = square(x = a); "
                   "z[] = reduce_sum(x = b)",
-                  &taps) == 4 * 8 * 8 && taps == 1);
+                  &taps) == 4 * 8 * 8 &&
+        taps == 1);
   // The product is an output already.
   CHECK(tap_bytes("x[4,3], w[3,8]",
                   "h[4,8] = matmul(x = x, y = w); z[4,8] = identity(x = h); a[4,8] = sin(x = z); "
@@ -579,7 +581,8 @@ static void test_taps(void) {
                   "h[4,8] = matmul(x = x, y = w); a[8,4] = transpose(x = h, perm = {1, 0}); "
                   "b[32] = reshape(x = h, shape = {32}); z[8,4] = square(x = a); "
                   "y[32] = sin(x = b)",
-                  &taps) == 4 * 8 * 8 && taps == 1);
+                  &taps) == 4 * 8 * 8 &&
+        taps == 1);
 }
 
 int main(void) {

@@ -33,8 +33,8 @@ static int differentiate(milo_ctx *ctx, const char *input, const char *output,
   milo_status status = milo_program_load(ctx, input, &program);
   if (status == MILO_OK) status = milo_program_grad(ctx, program, options, &gradient);
   if (status == MILO_OK)
-    status = output != NULL ? milo_program_save(ctx, gradient, output)
-                            : print_program(ctx, gradient);
+    status =
+        output != NULL ? milo_program_save(ctx, gradient, output) : print_program(ctx, gradient);
   const int code = status == MILO_OK ? EXIT_OK : fail_with(ctx, status);
   milo_program_destroy(gradient);
   milo_program_destroy(program);

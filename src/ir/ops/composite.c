@@ -19,8 +19,8 @@ static milo_value *wide(milo_builder *b, const milo_op *op, const char *name) {
 static void finish(milo_builder *b, const milo_op *op, milo_value **out, size_t i,
                    milo_value *value) {
   const milo_dtype dtype = op->results[i]->type.dtype;
-  out[i] = b->status == MILO_OK && value->type.dtype != dtype ? milo_b_cast(b, value, dtype)
-                                                              : value;
+  out[i] =
+      b->status == MILO_OK && value->type.dtype != dtype ? milo_b_cast(b, value, dtype) : value;
 }
 
 static milo_value *reduce_last(milo_builder *b, milo_opcode code, milo_value *x) {
@@ -150,8 +150,8 @@ milo_status milo_decompose_cross_entropy(milo_builder *b, const milo_op *op, mil
   milo_value *e = milo_b_unary(b, MILO_OP_exp, milo_b_sub(b, logits, max));
   milo_value *log_sum = milo_b_unary(b, MILO_OP_log, reduce_last(b, MILO_OP_reduce_sum, e));
   milo_value *chosen =
-      EMIT(b, gather_along_axis, {"x", logits},
-           {"indices", as_column(b, milo_op_in(op, "target"))}, {"axis", milo_b_int(b, 1)});
+      EMIT(b, gather_along_axis, {"x", logits}, {"indices", as_column(b, milo_op_in(op, "target"))},
+           {"axis", milo_b_int(b, 1)});
   milo_value *loss = milo_b_sub(b, log_sum, milo_b_sub(b, chosen, max));
   finish(b, op, out, 0, as_list(b, loss));
   finish(b, op, out, 1, as_list(b, milo_b_add(b, max, log_sum)));
@@ -184,8 +184,8 @@ milo_status milo_decompose_adamw(milo_builder *b, const milo_op *op, milo_value 
   milo_value *param = wide(b, op, "param"), *lr = wide(b, op, "lr");
   milo_value *grad = milo_b_mul(b, wide(b, op, "grad"), wide(b, op, "grad_scale"));
   milo_value *m = blend(b, wide(b, op, "m"), grad, milo_op_float(op, "beta1"));
-  milo_value *v = blend(b, wide(b, op, "v"), milo_b_unary(b, MILO_OP_square, grad),
-                        milo_op_float(op, "beta2"));
+  milo_value *v =
+      blend(b, wide(b, op, "v"), milo_b_unary(b, MILO_OP_square, grad), milo_op_float(op, "beta2"));
   milo_value *rms = milo_b_unary(b, MILO_OP_sqrt, milo_b_div(b, v, wide(b, op, "bias2")));
   milo_value *step = milo_b_div(b, milo_b_div(b, m, wide(b, op, "bias1")),
                                 milo_b_add_number(b, rms, milo_op_float(op, "epsilon")));

@@ -11,8 +11,8 @@ typedef struct milo_attention {
   milo_builder *b;
   milo_value *query;  // scaled, grouped: [B, NKV, G * S, HD]
   milo_value *key, *value;
-  milo_value *scores;        // [B, NH, S, T], masked with -inf
-  const milo_type *q, *k;    // of query and key as given
+  milo_value *scores;      // [B, NH, S, T], masked with -inf
+  const milo_type *q, *k;  // of query and key as given
 } milo_attention;
 
 // op: attention or attention_grad.

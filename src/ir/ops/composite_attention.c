@@ -9,8 +9,8 @@
 milo_value *milo_attention_group(const milo_attention *a, milo_value *x) {
   if (a->b->status != MILO_OK) return NULL;
   const int64_t heads = a->q->dims[1], kv_heads = a->k->dims[1], *d = x->type.dims;
-  return milo_grad_reshape(a->b, x, (const int64_t[]){d[0], kv_heads, heads / kv_heads * d[2], d[3]},
-                           4);
+  return milo_grad_reshape(a->b, x,
+                           (const int64_t[]){d[0], kv_heads, heads / kv_heads * d[2], d[3]}, 4);
 }
 
 milo_value *milo_attention_ungroup(const milo_attention *a, milo_value *x) {

@@ -82,9 +82,9 @@ milo_status milo_vjp_pow(milo_grad *g, const milo_op *op, milo_value *const *see
   if (milo_grad_wants(g, y)) {
     // x^y log x; 0^y is 0 or 1 for all y >= 0: no slope there
     milo_value *slope = milo_b_mul(b, op->results[0], milo_b_unary(b, MILO_OP_log, x));
-    milo_value *flat = milo_b_binary(b, MILO_OP_logical_and,
-                                     milo_grad_compare(b, MILO_OP_equal, x, 0),
-                                     milo_grad_compare(b, MILO_OP_greater_equal, y, 0));
+    milo_value *flat =
+        milo_b_binary(b, MILO_OP_logical_and, milo_grad_compare(b, MILO_OP_equal, x, 0),
+                      milo_grad_compare(b, MILO_OP_greater_equal, y, 0));
     slope = milo_grad_where(b, milo_b_unary(b, MILO_OP_logical_not, flat), slope, 0);
     milo_grad_add(g, y, milo_b_mul(b, seeds[0], slope));
   }
@@ -95,8 +95,8 @@ milo_status milo_vjp_pow(milo_grad *g, const milo_op *op, milo_value *const *see
 static milo_status extremum(milo_grad *g, const milo_op *op, milo_value *dy, milo_opcode x_wins) {
   milo_builder *b = milo_grad_builder(g);
   milo_value *x = milo_op_in(op, "x"), *y = milo_op_in(op, "y");
-  milo_value *tied = milo_grad_where(b, milo_b_binary(b, MILO_OP_equal, x, y),
-                                     milo_b_scale(b, dy, 0.5), 0);
+  milo_value *tied =
+      milo_grad_where(b, milo_b_binary(b, MILO_OP_equal, x, y), milo_b_scale(b, dy, 0.5), 0);
   if (milo_grad_wants(g, x))
     milo_grad_add(g, x, milo_b_select(b, milo_b_binary(b, x_wins, x, y), dy, tied));
   if (milo_grad_wants(g, y))

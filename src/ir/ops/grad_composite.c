@@ -4,8 +4,9 @@
 #include "ir/ops/composite.h"
 #include "ir/ops/ops.h"
 
-#define EMIT_MULTI(b, op, out, count, ...) \
-  milo_emit_multi((b), MILO_OP_##op, (const milo_named[]){__VA_ARGS__, {NULL, NULL}}, (out), (count))
+#define EMIT_MULTI(b, op, out, count, ...)                                                   \
+  milo_emit_multi((b), MILO_OP_##op, (const milo_named[]){__VA_ARGS__, {NULL, NULL}}, (out), \
+                  (count))
 
 milo_status milo_vjp_rms_norm(milo_grad *g, const milo_op *op, milo_value *const *seeds) {
   milo_builder *b = milo_grad_builder(g);
@@ -24,9 +25,10 @@ milo_status milo_vjp_rope(milo_grad *g, const milo_op *op, milo_value *const *se
   milo_value *x = milo_op_in(op, "x"), *cos = milo_op_in(op, "cos"), *sin = milo_op_in(op, "sin");
   const bool inverse = milo_op_bool(op, "inverse");
   if (milo_grad_wants(g, x))
-    milo_grad_add(g, x, EMIT(b, rope, {"x", seeds[0]}, {"cos", cos}, {"sin", sin},
-                             {"pairing", milo_op_in(op, "pairing")},
-                             {"inverse", milo_b_bool(b, !inverse)}));
+    milo_grad_add(
+        g, x,
+        EMIT(b, rope, {"x", seeds[0]}, {"cos", cos}, {"sin", sin},
+             {"pairing", milo_op_in(op, "pairing")}, {"inverse", milo_b_bool(b, !inverse)}));
   if (!milo_grad_wants(g, cos) && !milo_grad_wants(g, sin)) return b->status;
   milo_value *a, *c, *da, *dc;
   milo_rope_split(b, op, x, &a, &c);
@@ -60,9 +62,8 @@ milo_status milo_vjp_attention(milo_grad *g, const milo_op *op, milo_value *cons
     milo_value *d[3];
     EMIT_MULTI(b, attention_grad, d, 3, {"grad", seeds[0]}, {"query", milo_op_in(op, "query")},
                {"key", milo_op_in(op, "key")}, {"value", milo_op_in(op, "value")},
-               {"out", op->results[0]}, {"lse", op->results[1]},
-               {"scale", milo_op_in(op, "scale")}, {"causal", milo_op_in(op, "causal")},
-               {"position", milo_op_in(op, "position")});
+               {"out", op->results[0]}, {"lse", op->results[1]}, {"scale", milo_op_in(op, "scale")},
+               {"causal", milo_op_in(op, "causal")}, {"position", milo_op_in(op, "position")});
     for (int i = 0; i < 3; i++) milo_grad_add(g, milo_op_in(op, names[i]), d[i]);
   }
   if (seeds[1] != NULL) add_lse_gradient(g, op, seeds[1]);
@@ -91,8 +92,9 @@ milo_status milo_vjp_cross_entropy(milo_grad *g, const milo_op *op, milo_value *
   if (seeds[1] != NULL) {
     const int64_t column[] = {lse->type.dims[0], 1};
     milo_value *shifted = milo_b_sub(b, logits, milo_grad_reshape(b, lse, column, 2));
-    milo_grad_add(g, logits, milo_b_mul(b, milo_b_unary(b, MILO_OP_exp, shifted),
-                                        milo_grad_reshape(b, seeds[1], column, 2)));
+    milo_grad_add(g, logits,
+                  milo_b_mul(b, milo_b_unary(b, MILO_OP_exp, shifted),
+                             milo_grad_reshape(b, seeds[1], column, 2)));
   }
   return b->status;
 }

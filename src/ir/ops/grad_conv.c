@@ -110,11 +110,13 @@ static milo_value *input_gradient(const conv *c) {
     const int64_t after = c->x->type.dims[2 + i] + reach - before - extent;
     if (c->kernel[i] > 1) reversed[reversals++] = 2 + i;
     dims[2 + i] = extent;
-    // Where padding was wider than the kernel's reach, what fell on it is cut off.
-    low[2 + i] = before < 0 ? before : 0;
-    high[2 + i] = after < 0 ? after : 0;
-    pad[2 * i] = before > 0 ? before : 0;
-    pad[2 * i + 1] = after > 0 ? after : 0;
+    // Where padding was wider than the kernel's reach, what fell on it is cut off: with the conv
+    // padding the other side, but where all fell on it.
+    const bool all = -before >= extent || -after >= extent;
+    low[2 + i] = all || before < 0 ? before : 0;
+    high[2 + i] = all || after < 0 ? after : 0;
+    pad[2 * i] = before - low[2 + i];
+    pad[2 * i + 1] = after - high[2 + i];
   }
   milo_value *spread = milo_grad_place(b, c->dy, begin, step, dims);
   spread = milo_grad_resize(b, spread, low, high);

@@ -14,15 +14,13 @@ typedef struct pair {
 } pair;
 
 static milo_value *gather(const pair *p, milo_value *x) {
-  return milo_emit(p->b, p->gather,
-                   (const milo_named[]){{"x", x},
-                                        {"indices", p->indices},
-                                        {"axis", milo_b_int(p->b, p->axis)},
-                                        {NULL, NULL}});
+  return milo_emit(
+      p->b, p->gather,
+      (const milo_named[]){
+          {"x", x}, {"indices", p->indices}, {"axis", milo_b_int(p->b, p->axis)}, {NULL, NULL}});
 }
 
-static milo_value *scatter(const pair *p, milo_value *data, milo_value *updates,
-                           const char *mode) {
+static milo_value *scatter(const pair *p, milo_value *data, milo_value *updates, const char *mode) {
   return milo_emit(p->b, p->scatter,
                    (const milo_named[]){{"data", data},
                                         {"indices", p->indices},
@@ -182,14 +180,19 @@ static milo_status differentiate(milo_grad *g, const milo_op *op, milo_value *dy
   static const struct {
     const char *mode;
     void (*add)(const scattering *s);
-  } modes[] = {{"add", add_grads},      {"sub", sub_grads},     {"update", update_grads},
-               {"mul", mul_grads},      {"div", div_grads},     {"max", extremum_grads},
+  } modes[] = {{"add", add_grads},     {"sub", sub_grads}, {"update", update_grads},
+               {"mul", mul_grads},     {"div", div_grads}, {"max", extremum_grads},
                {"min", extremum_grads}};
   milo_builder *b = milo_grad_builder(g);
   milo_value *data = milo_op_in(op, "data");
   const scattering s = {{b, gather_code, op->code, milo_op_in(op, "indices"),
                          milo_op_axis(op, "axis", data->type.rank)},
-                        g, b, data, milo_op_in(op, "updates"), op->results[0], dy};
+                        g,
+                        b,
+                        data,
+                        milo_op_in(op, "updates"),
+                        op->results[0],
+                        dy};
   const char *mode = milo_op_string(op, "mode");
   for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
     if (strcmp(modes[i].mode, mode) == 0) {

@@ -42,11 +42,11 @@ static milo_status differentiate(milo_grad *g, const milo_op *op, milo_value *dy
 }
 
 // REDUCTION(id) { return dx, or what broadcasts to it; }
-#define REDUCTION(id)                                                                     \
-  static reduction_fn id##_dx;                                                            \
+#define REDUCTION(id)                                                                    \
+  static reduction_fn id##_dx;                                                           \
   milo_status milo_vjp_##id(milo_grad *g, const milo_op *op, milo_value *const *seeds) { \
-    return differentiate(g, op, seeds[0], id##_dx);                                       \
-  }                                                                                       \
+    return differentiate(g, op, seeds[0], id##_dx);                                      \
+  }                                                                                      \
   static milo_value *id##_dx(const reduction *r)
 
 // Reduces over the same axes, keeping them.
@@ -96,9 +96,7 @@ REDUCTION(reduce_l2_norm) {
   return milo_b_mul(r->b, r->x, milo_b_div(r->b, r->dy, norm));
 }
 
-REDUCTION(reduce_log_sum) {
-  return milo_b_div(r->b, r->dy, reduce(r, MILO_OP_reduce_sum, r->x));
-}
+REDUCTION(reduce_log_sum) { return milo_b_div(r->b, r->dy, reduce(r, MILO_OP_reduce_sum, r->x)); }
 
 REDUCTION(reduce_log_sum_exp) {
   return times_dy(r, milo_b_unary(r->b, MILO_OP_exp, milo_b_sub(r->b, r->x, r->y)));
@@ -134,10 +132,9 @@ milo_status milo_vjp_layer_norm(milo_grad *g, const milo_op *op, milo_value *con
   }
   if (!milo_grad_wants(g, r.x) && !milo_grad_wants(g, gamma)) return b->status;
   milo_value *centred = milo_b_sub(b, r.x, reduce(&r, MILO_OP_reduce_mean, r.x));
-  milo_value *variance =
-      reduce(&r, MILO_OP_reduce_mean, milo_b_unary(b, MILO_OP_square, centred));
-  milo_value *deviation = milo_b_unary(
-      b, MILO_OP_sqrt, milo_b_add_number(b, variance, milo_op_float(op, "epsilon")));
+  milo_value *variance = reduce(&r, MILO_OP_reduce_mean, milo_b_unary(b, MILO_OP_square, centred));
+  milo_value *deviation =
+      milo_b_unary(b, MILO_OP_sqrt, milo_b_add_number(b, variance, milo_op_float(op, "epsilon")));
   milo_value *n = milo_b_div(b, centred, deviation);
   if (milo_grad_wants(g, gamma)) {
     const milo_type like = milo_type_tensor(type->dtype, type->rank, wide);

@@ -8,10 +8,12 @@
 #include "ir/ops/ops.h"
 
 // The arguments that say which slice, to be given to another operation.
-#define SAME_SLICE(op)                                                                      \
-  {"begin", milo_op_in(op, "begin")}, {"end", milo_op_in(op, "end")},                       \
-      {"stride", milo_op_in(op, "stride")}, {"begin_mask", milo_op_in(op, "begin_mask")},   \
-      {"end_mask", milo_op_in(op, "end_mask")}, {"squeeze_mask", milo_op_in(op, "squeeze_mask")}
+#define SAME_SLICE(op)                                                                    \
+  {"begin", milo_op_in(op, "begin")}, {"end", milo_op_in(op, "end")},                     \
+      {"stride", milo_op_in(op, "stride")}, {"begin_mask", milo_op_in(op, "begin_mask")}, \
+      {"end_mask", milo_op_in(op, "end_mask")}, {                                         \
+    "squeeze_mask", milo_op_in(op, "squeeze_mask")                                        \
+  }
 
 milo_status milo_vjp_slice_by_size(milo_grad *g, const milo_op *op, milo_value *const *seeds) {
   milo_builder *b = milo_grad_builder(g);
@@ -22,10 +24,10 @@ milo_status milo_vjp_slice_by_size(milo_grad *g, const milo_op *op, milo_value *
   if (milo_op_ints(op, "begin", begin, MILO_MAX_RANK) < 0) {
     milo_value *at = milo_op_in(op, "begin");
     if (at->type.dtype != MILO_INT32) at = milo_b_cast(b, at, MILO_INT32);
-    milo_value *end =
-        milo_b_add(b, at, milo_b_ints(b, op->results[0]->type.dims, (size_t)rank));
-    milo_grad_add(g, x, EMIT(b, slice_update, {"x", milo_grad_fill(b, x->type, 0)},
-                             {"update", dy}, {"begin", at}, {"end", end}));
+    milo_value *end = milo_b_add(b, at, milo_b_ints(b, op->results[0]->type.dims, (size_t)rank));
+    milo_grad_add(g, x,
+                  EMIT(b, slice_update, {"x", milo_grad_fill(b, x->type, 0)}, {"update", dy},
+                       {"begin", at}, {"end", end}));
     return b->status;
   }
   for (int i = 0; i < rank; i++) {
@@ -68,8 +70,9 @@ milo_status milo_vjp_slice_by_index(milo_grad *g, const milo_op *op, milo_value 
   if (!milo_grad_wants(g, x)) return b->status;
   milo_slice_axis axes[MILO_MAX_RANK];
   if (!resolve(op, &x->type, axes)) {
-    milo_grad_add(g, x, EMIT(b, slice_update, {"x", milo_grad_fill(b, x->type, 0)},
-                             {"update", dy}, SAME_SLICE(op)));
+    milo_grad_add(g, x,
+                  EMIT(b, slice_update, {"x", milo_grad_fill(b, x->type, 0)}, {"update", dy},
+                       SAME_SLICE(op)));
     return b->status;
   }
   int64_t begin[MILO_MAX_RANK], step[MILO_MAX_RANK], size[MILO_MAX_RANK];
@@ -87,8 +90,9 @@ milo_status milo_vjp_slice_update(milo_grad *g, const milo_op *op, milo_value *c
   milo_builder *b = milo_grad_builder(g);
   milo_value *x = milo_op_in(op, "x"), *update = milo_op_in(op, "update"), *dy = seeds[0];
   if (milo_grad_wants(g, x))
-    milo_grad_add(g, x, EMIT(b, slice_update, {"x", dy},
-                             {"update", milo_grad_fill(b, update->type, 0)}, SAME_SLICE(op)));
+    milo_grad_add(g, x,
+                  EMIT(b, slice_update, {"x", dy}, {"update", milo_grad_fill(b, update->type, 0)},
+                       SAME_SLICE(op)));
   if (milo_grad_wants(g, update)) {
     milo_value *d = EMIT(b, slice_by_index, {"x", dy}, SAME_SLICE(op));
     milo_grad_add(g, update, milo_grad_reshape_like(b, d, update));

@@ -26,11 +26,11 @@ static milo_status differentiate(milo_grad *g, const milo_op *op, milo_value *dy
 }
 
 // UNARY(id) { return dx; }
-#define UNARY(id)                                                                         \
-  static unary_fn id##_dx;                                                                \
+#define UNARY(id)                                                                        \
+  static unary_fn id##_dx;                                                               \
   milo_status milo_vjp_##id(milo_grad *g, const milo_op *op, milo_value *const *seeds) { \
-    return differentiate(g, op, seeds[0], id##_dx);                                       \
-  }                                                                                       \
+    return differentiate(g, op, seeds[0], id##_dx);                                      \
+  }                                                                                      \
   static milo_value *id##_dx(const unary *u)
 
 // 1 - v
@@ -61,9 +61,7 @@ UNARY(rsqrt) {
   return times_dy(u, milo_b_scale(u->b, cube, -0.5));
 }
 
-UNARY(inverse) {
-  return times_dy(u, milo_b_scale(u->b, call(u, MILO_OP_square, u->y), -1));
-}
+UNARY(inverse) { return times_dy(u, milo_b_scale(u->b, call(u, MILO_OP_square, u->y), -1)); }
 
 UNARY(exp) { return times_dy(u, u->y); }
 UNARY(exp2) { return times_dy(u, milo_b_scale(u->b, u->y, LN2)); }
@@ -77,13 +75,9 @@ UNARY(log) {
 
 UNARY(sin) { return times_dy(u, call(u, MILO_OP_cos, u->x)); }
 
-UNARY(cos) {
-  return times_dy(u, milo_b_scale(u->b, call(u, MILO_OP_sin, u->x), -1));
-}
+UNARY(cos) { return times_dy(u, milo_b_scale(u->b, call(u, MILO_OP_sin, u->x), -1)); }
 
-UNARY(tan) {
-  return times_dy(u, milo_b_add_number(u->b, call(u, MILO_OP_square, u->y), 1));
-}
+UNARY(tan) { return times_dy(u, milo_b_add_number(u->b, call(u, MILO_OP_square, u->y), 1)); }
 
 // (1 - x)(1 + x): keeps its precision where x nears 1.
 static milo_value *one_minus_square(const unary *u) {
@@ -180,8 +174,7 @@ UNARY(leaky_relu) {
 
 UNARY(elu) {
   milo_value *positive = milo_grad_compare(u->b, MILO_OP_greater, u->x, 0);
-  milo_value *slope =
-      milo_b_scale(u->b, call(u, MILO_OP_exp, u->x), milo_op_float(u->op, "alpha"));
+  milo_value *slope = milo_b_scale(u->b, call(u, MILO_OP_exp, u->x), milo_op_float(u->op, "alpha"));
   return milo_b_select(u->b, positive, u->dy, times_dy(u, slope));
 }
 
