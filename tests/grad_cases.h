@@ -76,7 +76,8 @@ static const grad_case grad_cases[] = {
     {"x[2,1,4], y[3,1]", "z[2,3,4] = mul(x = x, y = y)"},
     {"x[2,3], y[1,1,3]", "z[1,2,3] = mul(x = x, y = y)"},
     {"x[3,4], y[4]", "z[3,4] = real_div(x = x, y = y)", 0.3, 2},
-    {"x[4], y[3,4]", "z[3,4] = mod(x = x, y = y)", 0.3, 2},
+    // Far from where the quotient jumps, also once rounded to bf16.
+    {"x[4], y[3,4]", "w[4] = add(x = x, y = fp64(1.4)); z[3,4] = mod(x = w, y = y)", 0.9, 1.1},
     {"x[3,4], y[4]", "z[3,4] = pow(x = x, y = y)", 0.3, 2},
     {"x[3,4]", "z[3,4] = pow(x = x, y = fp64(3)); w[3,4] = pow(x = x, y = fp64(2))"},
     {"x[3,4]",
@@ -111,6 +112,16 @@ static const grad_case grad_cases[] = {
     {"x[3,4], w[5,4], b[5]", "z[3,5] = linear(x = x, weight = w, bias = b)"},
     {"x[2,3,4], w[5,4]", "z[2,3,5] = linear(x = x, weight = w)"},
     {"x[4], w[5,4], b[5]", "z[5] = linear(x = x, weight = w, bias = b)"},
+
+    // Weights of another type than x: the gradient has the weight's.
+    {"x[3,4], w:fp32[5,4], b:fp32[5]", "z[3,5] = linear(x = x, weight = w, bias = b)", -1, 1, 0,
+     0.25},
+    {"x[4,3], y:fp32[2,5,4]",
+     "z[2,3,5] = matmul(x = x, y = y, transpose_x = bool(true), transpose_y = bool(true))", -1, 1,
+     0, 0.25},
+    {"x[2,4,9], w:fp32[6,2,3], b:fp32[6]",
+     "z[2,6,4] = conv(x = x, weight = w, bias = b, strides = {2}, groups = int32(2))", -1, 1, 0,
+     0.25},
 
     // convolutions: pointwise, then strides, dilations, pads and groups, in one to three dimensions
     {"x[2,3,4,5], w[6,3,1,1], b[6]", "z[2,6,4,5] = conv(x = x, weight = w, bias = b)"},
@@ -154,6 +165,10 @@ static const grad_case grad_cases[] = {
      "z[2,3,4] = layer_norm(x = x, axes = {0, 2}, gamma = g, beta = b)"},
     {"x[2,5,3], g[5]", "z[2,5,3] = layer_norm(x = x, axes = {1}, gamma = g)"},
     {"x[2,3]", "z[2,3] = layer_norm(x = x)"},
+    {"x[3,5], g:fp32[5], b:fp32[5]",
+     "y[3,5] = layer_norm(x = x, axes = {1}, gamma = g, beta = b, epsilon = fp32(0.01)); "
+     "z[3,5] = square(x = y)",
+     0, 0, 0, 1e-4},
 
     // reductions
     REDUCE_CASES("reduce_sum", 0, 0),

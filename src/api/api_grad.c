@@ -55,12 +55,18 @@ static milo_status list_wrt(milo_func *func, const milo_grad_options *options, m
   return MILO_OK;
 }
 
-// Twice: what the first round simplifies can leave equal operations behind.
-static milo_status simplify(milo_func *func, const milo_grad_options *options, milo_diag *diag) {
-  const milo_pass_options passes = {.eval = fold_small,
-                                    .keep = options->keep_composites ? keep_all : NULL};
-  for (int round = 0; round < 2; round++) MILO_TRY(milo_pass_run_all(func, &passes, diag));
-  return MILO_OK;
+static milo_status simplify(milo_func *func, bool keep_composites, milo_diag *diag) {
+  const milo_pass_options passes = {.eval = fold_small, .keep = keep_composites ? keep_all : NULL};
+  return milo_pass_run_all(func, &passes, diag);
+}
+
+// Shapes that the function computes become known, so that gradients can rely on them.
+static milo_status settle_shapes(milo_func *func, milo_diag *diag) {
+  MILO_TRY(simplify(func, true, diag));
+  const size_t count = func->body->param_count;
+  milo_type *types = MILO_NEW_ARRAY(&func->program->arena, milo_type, count);
+  for (size_t i = 0; i < count; i++) types[i] = func->body->params[i]->type;
+  return milo_func_specialize(func, types, diag);
 }
 
 static milo_status split(milo_program *program, milo_func *func, size_t seeds, size_t grads,
@@ -82,8 +88,10 @@ static milo_status differentiate(milo_program *program, const milo_func *origin,
   milo_value **wrt = MILO_NEW_ARRAY(&program->arena, milo_value *, room);
   size_t count;
   MILO_TRY(list_wrt(func, options, diag, wrt, &count));
+  MILO_TRY(settle_shapes(func, diag));
   MILO_TRY(milo_autodiff(func, wrt, count, diag));
-  MILO_TRY(simplify(func, options, diag));
+  // Twice: what the first round simplifies can leave equal operations behind.
+  for (int round = 0; round < 2; round++) MILO_TRY(simplify(func, options->keep_composites, diag));
   if (!options->split) return MILO_OK;
   return split(program, func, func->body->param_count - inputs, count, diag);
 }

@@ -132,6 +132,12 @@ static bool keep_all(const void *user, const milo_op *op) {
 
 static bool is_float(const milo_value *value) { return milo_dtype_is_float(value->type.dtype); }
 
+static size_t count_ops(const milo_func *func) {
+  size_t count = 0;
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next) count++;
+  return count;
+}
+
 // A copy of func that also returns the gradients of its floating-point inputs. NULL after
 // reporting.
 static milo_func *differentiate(const milo_func *func, const char *name, bool keep_composites,
@@ -147,6 +153,9 @@ static milo_func *differentiate(const milo_func *func, const char *name, bool ke
   if (status == MILO_OK) status = milo_ir_verify_func(joint, diag);
   for (int round = 0; round < 2 && status == MILO_OK; round++)
     status = milo_pass_run_all(joint, &passes, diag);
+  const size_t ops = count_ops(joint);
+  if (status == MILO_OK) status = milo_pass_run_all(joint, &passes, diag);
+  CHECK(count_ops(joint) == ops);  // no dead or double work was left
   if (CHECK(status == MILO_OK)) return joint;
   printf("# %s\n", milo_diag_text(diag));
   return NULL;
@@ -224,6 +233,31 @@ static double element(const milo_value *value, const milo_buffer *buffer, size_t
   return milo_number_load(value->type.dtype, buffer->data, i);
 }
 
+// ref first, then every other device of this machine.
+typedef struct device_list {
+  milo_device *items[8];
+  size_t count;
+} device_list;
+
+static device_list open_devices(void) {
+  const milo_host host = {NULL, 0};
+  milo_diag diag = {0};
+  device_list list = {.count = 0};
+  CHECK(strcmp(milo_device_types[0]->name, "ref") == 0);
+  for (size_t i = 0; milo_device_types[i] != NULL && i < 8; i++) {
+    const milo_status status =
+        milo_device_open(milo_device_types[i]->name, &host, &diag, &list.items[list.count]);
+    if (CHECK(status == MILO_OK || status == MILO_ERR_UNSUPPORTED) && status == MILO_OK)
+      list.count++;
+  }
+  milo_diag_deinit(&diag);
+  return list;
+}
+
+static void close_devices(const device_list *list) {
+  for (size_t i = 0; i < list->count; i++) milo_device_close(list->items[i]);
+}
+
 // ---- comparing ----
 
 // The sum over outputs of seed * output, seeds being the inputs of `joint` behind f's own.
@@ -244,17 +278,20 @@ static void check_differences(const grad_case *c, runner *f, const runner *joint
   for (size_t p = 0; p < f->inputs; p++) {
     const milo_value *input = input_of(f, p);
     if (!is_float(input)) continue;
-    double *x = f->in[p]->data;
+    void *x = f->in[p]->data;
+    const milo_dtype dtype = input->type.dtype;
     for (size_t i = 0; i < milo_type_elements(&input->type); i++) {
-      const double before = x[i], step = c->step != 0 ? c->step : 1e-5;
-      x[i] = before + step;
+      const double before = element(input, f->in[p], i), step = c->step != 0 ? c->step : 1e-5;
+      milo_number_store(dtype, x, i, before + step);
+      const double high = element(input, f->in[p], i);
       if (!run_it(f, diag)) return;
       const double above = weighted(f, joint);
-      x[i] = before - step;
+      milo_number_store(dtype, x, i, before - step);
+      const double low = element(input, f->in[p], i);  // rounded to the input's type
       if (!run_it(f, diag)) return;
       const double below = weighted(f, joint);
-      x[i] = before;
-      const double wanted = (above - below) / (2 * step);
+      milo_number_store(dtype, x, i, before);
+      const double wanted = (above - below) / (high - low);
       const double got = element(output_of(joint, grad), joint->out[grad], i);
       if (!CHECK_NEAR(got, wanted, 1e-6 * fmax(1, fabs(wanted)))) {
         printf("#   %s[%zu] of %s\n", input->name, i, c->body);
@@ -336,11 +373,12 @@ static void check_printed(const grad_case *c, milo_device *device, const milo_fu
 
 // The same program in another element type: its gradient builds, verifies and is near.
 static void check_dtype(const grad_case *c, milo_device *device, const char *dtype,
-                        const runner *joint, double tolerance) {
+                        bool keep_composites, const runner *joint, double tolerance) {
   milo_diag diag = {0};
   char *mil = to_mil(c, dtype);
   milo_program *program = parse(mil, &diag);
-  milo_func *func = program != NULL ? differentiate(program->funcs[0], dtype, false, &diag) : NULL;
+  milo_func *func =
+      program != NULL ? differentiate(program->funcs[0], dtype, keep_composites, &diag) : NULL;
   if (func != NULL) check_same(c, device, func, joint, tolerance, &diag);
   if (func == NULL) printf("#   %s: %s\n", dtype, c->body);
   milo_program_destroy(program);
@@ -354,7 +392,8 @@ static bool uses_composite(const milo_func *func) {
   return false;
 }
 
-static void check_case(const grad_case *c, milo_device *device, bool *covered) {
+static void check_case(const grad_case *c, const device_list *devices, bool *covered) {
+  milo_device *device = devices->items[0];
   milo_diag diag = {0};
   char *mil = to_mil(c, "fp64");
   milo_program *program = parse(mil, &diag);
@@ -378,9 +417,14 @@ static void check_case(const grad_case *c, milo_device *device, bool *covered) {
           CHECK(!uses_composite(expanded));
           check_same(c, device, expanded, &joint, 1e-12, &diag);
         }
-        check_dtype(c, device, "fp32", &joint, 2e-4);
-        check_dtype(c, device, "fp16", &joint, INFINITY);
-        check_dtype(c, device, "bf16", &joint, INFINITY);
+        for (size_t d = 0; d < devices->count; d++) {
+          check_dtype(c, devices->items[d], "fp32", false, &joint, 2e-4);
+          check_dtype(c, devices->items[d], "fp16", false, &joint, 0.1);
+          check_dtype(c, devices->items[d], "bf16", false, &joint, 0.5);
+          if (!composite) continue;
+          check_dtype(c, devices->items[d], "fp32", true, &joint, 2e-4);
+          check_dtype(c, devices->items[d], "fp16", true, &joint, 0.1);
+        }
       }
     }
     runner_deinit(&f);
@@ -391,23 +435,58 @@ static void check_case(const grad_case *c, milo_device *device, bool *covered) {
   milo_diag_deinit(&diag);
 }
 
-static milo_device *open_ref(void) {
-  const milo_host host = {NULL, 0};
-  milo_diag diag = {0};
-  milo_device *device = NULL;
-  CHECK(milo_device_open("ref", &host, &diag, &device) == MILO_OK);
-  milo_diag_deinit(&diag);
-  return device;
-}
-
 static void test_cases(void) {
   static bool covered[MILO_OP_COUNT];
-  milo_device *device = open_ref();
-  for (size_t i = 0; i < GRAD_CASES; i++) check_case(&grad_cases[i], device, covered);
+  const device_list devices = open_devices();
+  for (size_t i = 0; i < GRAD_CASES; i++) check_case(&grad_cases[i], &devices, covered);
   for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++)
     if (milo_op_info_get((milo_opcode)code)->vjp != NULL && !CHECK(covered[code]))
       printf("#   no case for %s\n", milo_op_info_get((milo_opcode)code)->name);
-  milo_device_close(device);
+  close_devices(&devices);
+}
+
+// adamw has no gradient: whole and expanded on every device.
+static void test_adamw(void) {
+  static const grad_case c = {
+      "p[5,3], g[5,3], m[5,3], v[5,3], l[], s[], a[], b[]",
+      "x[5,3], y[5,3], z[5,3] = adamw(param = p, grad = g, m = m, v = v, lr = l, grad_scale = s, "
+      "bias1 = a, bias2 = b, beta1 = fp32(0.9), beta2 = fp32(0.95), epsilon = fp32(0x1p-20), "
+      "weight_decay = fp32(0.125))",
+      0.1,
+      1,
+      0,
+      0};
+  static const struct {
+    const char *dtype;
+    double tolerance;
+  } types[] = {{"fp64", 1e-12}, {"fp32", 1e-5}, {"fp16", 1e-2}, {"bf16", 5e-2}};
+  const device_list devices = open_devices();
+  const milo_pass_options expand = {.eval = NULL};
+  milo_diag diag = {0};
+  char *mil = to_mil(&c, "fp64");
+  milo_program *program = parse(mil, &diag);
+  runner wanted = {0};
+  if (program != NULL && runner_init(&wanted, devices.items[0], program->funcs[0], &diag)) {
+    fill_inputs(&c, &wanted);
+    CHECK(run_it(&wanted, &diag));
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+      char *other_mil = to_mil(&c, types[t].dtype);
+      milo_program *other = parse(other_mil, &diag);
+      for (size_t d = 0; other != NULL && d < devices.count; d++)
+        check_same(&c, devices.items[d], other->funcs[0], &wanted, types[t].tolerance, &diag);
+      if (other != NULL) CHECK(milo_pass_run_all(other->funcs[0], &expand, &diag) == MILO_OK);
+      if (other != NULL) CHECK(!uses_composite(other->funcs[0]));
+      for (size_t d = 0; other != NULL && d < devices.count; d++)
+        check_same(&c, devices.items[d], other->funcs[0], &wanted, types[t].tolerance, &diag);
+      milo_program_destroy(other);
+      free(other_mil);
+    }
+  }
+  runner_deinit(&wanted);
+  milo_program_destroy(program);
+  free(mil);
+  close_devices(&devices);
+  milo_diag_deinit(&diag);
 }
 
 // ---- where a derivative is chosen: ties, kinks and zeros, as PyTorch does ----
@@ -435,6 +514,7 @@ static const choice choices[] = {
     {"z[2] = pow(x = x, y = fp64(1))", "0 -3", "1 1"},
     {"z[2] = pow(x = fp64(0), y = x)", "0 2", "0 0"},
     {"z[2] = pow(x = x, y = x)", "0 1", "0 1"},
+    {"z[3] = mod(x = fp64(7), y = x)", "2 -3 4", "-3 3 -1"},
     {"z[] = reduce_prod(x = x)", "2 0 5", "0 10 0"},
     {"z[] = reduce_prod(x = x)", "0 0 5", "0 0 0"},
     {"z[] = reduce_l2_norm(x = x)", "0 0 0", "0 0 0"},
@@ -482,9 +562,11 @@ static void check_choice(const choice *c, milo_device *device) {
 }
 
 static void test_choices(void) {
-  milo_device *device = open_ref();
-  for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) check_choice(&choices[i], device);
-  milo_device_close(device);
+  const device_list devices = open_devices();
+  for (size_t d = 0; d < devices.count; d++)
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+      check_choice(&choices[i], devices.items[d]);
+  close_devices(&devices);
 }
 
 // ---- what cannot be differentiated ----
@@ -587,6 +669,7 @@ static void test_taps(void) {
 
 int main(void) {
   RUN(test_cases);
+  RUN(test_adamw);
   RUN(test_choices);
   RUN(test_refused);
   RUN(test_taps);
