@@ -1,0 +1,687 @@
+// SPDX-License-Identifier: MIT
+// The cpu device against ref: every kernel set, 1 to 3 threads with the same bits, odd sizes,
+// broadcasts, strided operands, all floating-point types, donated buffers.
+#include "base/cpu.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "kernels/kernels.h"
+#include "op_cases.h"
+#include "op_run.h"
+
+enum { MAX_TENSORS = 12, MAX_THREADS = 3 };
+
+typedef struct tensors {
+  int count;
+  char names[MAX_TENSORS][32];
+  milo_type types[MAX_TENSORS];
+  milo_buffer *buffers[MAX_TENSORS];
+} tensors;
+
+// "T[2,3] x, int32[4] i": T is the case's type.
+static void parse(const char *text, const char *dtype, tensors *out) {
+  *out = (tensors){0};
+  while (*text != '\0') {
+    char name[16];
+    int used;
+    if (sscanf(text, " %15[a-zA-Z0-9]%n", name, &used) != 1) abort();
+    text += used;
+    milo_type *t = &out->types[out->count];
+    *t = milo_type_tensor(milo_dtype_find(strcmp(name, "T") == 0 ? dtype : name), 0, NULL);
+    for (text++; *text != ']'; text += *text == ',') {
+      char *end;
+      t->dims[t->rank++] = strtoll(text, &end, 10);
+      text = end;
+    }
+    if (sscanf(text, "] %31[A-Za-z0-9_]%n", out->names[out->count], &used) != 1) abort();
+    text += used;
+    out->count++;
+    if (*text == ',') text++;
+  }
+}
+
+static void release(tensors *t) {
+  for (int i = 0; i < t->count; i++) milo_buffer_release(t->buffers[i]);
+}
+
+// Numbers in [-2, 2]; with special, every ninth is one that breaks things. Integers: [0, below).
+static void fill(tensors *t, uint64_t seed, bool special, int64_t below) {
+  static const double specials[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1e-40, 88.9, -104.0, 1.0};
+  for (int i = 0; i < t->count; i++) {
+    const milo_type *type = &t->types[i];
+    if (milo_buffer_alloc(milo_type_bytes(type), NULL, &t->buffers[i]) != MILO_OK) abort();
+    for (size_t k = 0; k < milo_type_elements(type); k++) {
+      double v = 4 * milo_rng_uniform(seed, (uint64_t)i, k) - 2;
+      if (special && k % 9 == 4) v = specials[milo_rng_below(seed, 99, k, 9)];
+      if (milo_dtype_is_int(type->dtype))
+        v = (double)milo_rng_below(seed, (uint64_t)i, k, (uint64_t)below);
+      if (type->dtype == MILO_BOOL) v = v > 0;
+      milo_number_store(type->dtype, t->buffers[i]->data, k, v);
+    }
+  }
+}
+
+static milo_program *program_of(const tensors *in, const char *body, const char *dtype,
+                                const tensors *out, milo_diag *diag) {
+  milo_text text = {0};
+  milo_arena arena = {0};
+  milo_text_puts(&text, "program(1.3) {\n  func main<ios18>(");
+  for (int i = 0; i < in->count; i++)
+    milo_text_printf(&text, "%s%s %s", i > 0 ? ", " : "",
+                     milo_type_format(&arena, &in->types[i], false), in->names[i]);
+  milo_text_puts(&text, ") {\n");
+  for (const char *p = body; *p != '\0'; p++) {  // <T, T(, and [name = ...] are filled in
+    if (strncmp(p, "<T", 2) == 0 || strncmp(p, " T(", 3) == 0) {
+      milo_text_printf(&text, "%c%s", *p, dtype);
+      p++;
+    } else if (*p == ';' && p[-1] != ']') {
+      const char *line = p;
+      while (line > body && line[-1] != ';') line--;
+      char name[32];
+      const char *space = strchr(strchr(line, '>'), ' ');
+      if (sscanf(space, " %31[A-Za-z0-9_]", name) != 1) abort();
+      milo_text_printf(&text, "[name = string(\"%s\")];\n", name);
+    } else {
+      milo_text_putc(&text, *p);
+    }
+  }
+  milo_text_puts(&text, "  } -> (");
+  for (int i = 0; i < out->count; i++)
+    milo_text_printf(&text, "%s%s", i > 0 ? ", " : "", out->names[i]);
+  milo_text_puts(&text, ");\n}\n");
+  milo_program *program = NULL;
+  if (milo_text_parse(text.data, text.bytes, "case.mil", diag, &program) != MILO_OK) program = NULL;
+  if (program == NULL) printf("# %s\n", text.data);
+  milo_text_deinit(&text);
+  milo_arena_deinit(&arena);
+  return program;
+}
+
+static milo_status run_on(milo_device *device, const milo_func *func, const tensors *in,
+                          tensors *out, milo_diag *diag) {
+  milo_executable *executable;
+  milo_status status = milo_device_compile(device, func, NULL, NULL, diag, &executable);
+  if (status != MILO_OK) return status;
+  for (int i = 0; i < out->count; i++) {
+    if (milo_buffer_alloc(milo_type_bytes(&out->types[i]), diag, &out->buffers[i]) != MILO_OK)
+      abort();
+    // What is not written shows.
+    memset(out->buffers[i]->data, 0x5a, out->buffers[i]->bytes);
+  }
+  // Twice: nothing may be left over from the first run.
+  status = milo_executable_run(executable, in->buffers, out->buffers, diag);
+  if (status == MILO_OK) status = milo_executable_run(executable, in->buffers, out->buffers, diag);
+  milo_executable_destroy(executable);
+  return status;
+}
+
+static double unit_of(milo_dtype dtype) {
+  switch (dtype) {
+    case MILO_FP32: return 0x1p-23;
+    case MILO_FP16: return 0x1p-10;
+    case MILO_BF16: return 0x1p-7;
+    default: return 0;
+  }
+}
+
+// Within steps units of the value, and mix units of the tensor's greatest finite value.
+static bool agree(const tensors *got, const tensors *wanted, double steps, double mix) {
+  for (int i = 0; i < wanted->count; i++) {
+    const milo_type *t = &wanted->types[i];
+    double greatest = 0;
+    for (size_t k = 0; k < milo_type_elements(t); k++) {
+      const double w = fabs(milo_number_load(t->dtype, wanted->buffers[i]->data, k));
+      if (isfinite(w) && w > greatest) greatest = w;
+    }
+    for (size_t k = 0; k < milo_type_elements(t); k++) {
+      const double g = milo_number_load(t->dtype, got->buffers[i]->data, k);
+      const double w = milo_number_load(t->dtype, wanted->buffers[i]->data, k);
+      const double bound = unit_of(t->dtype) * (steps * fabs(w) + mix * greatest) +
+                           (t->dtype == MILO_FP16 ? 1e-7 : 1e-37);
+      if (g == w || (isnan(g) && isnan(w)) || fabs(g - w) <= bound) continue;
+      printf("# %s[%zu]: got %.9g, wanted %.9g within %.3g\n", wanted->names[i], k, g, w, bound);
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool same_bits(const tensors *a, const tensors *b) {
+  for (int i = 0; i < a->count; i++)
+    if (memcmp(a->buffers[i]->data, b->buffers[i]->data, milo_type_bytes(&a->types[i])) != 0)
+      return false;
+  return true;
+}
+
+typedef struct test_case {
+  const char *inputs, *body, *results;
+  double steps, mix;
+  bool special;
+  int64_t below;  // of integer inputs
+} test_case;
+
+static milo_pool *pools[MAX_THREADS + 1];
+
+static void check(const test_case *c, const char *dtype) {
+  milo_diag diag = {0};
+  tensors in, wanted;
+  parse(c->inputs, dtype, &in);
+  parse(c->results, dtype, &wanted);
+  fill(&in, 7, c->special, c->below ? c->below : 3);
+  milo_program *program = program_of(&in, c->body, dtype, &wanted, &diag);
+  milo_device *ref = NULL;
+  const milo_host plain = {0};
+  if (!CHECK(program != NULL) || !CHECK(milo_device_open("ref", &plain, &diag, &ref) == MILO_OK)) {
+    printf("# %s\n", milo_diag_text(&diag));
+    return;
+  }
+  const milo_func *func = milo_program_find_func(program, NULL);
+  bool good = CHECK(run_on(ref, func, &in, &wanted, &diag) == MILO_OK);
+  const unsigned caps = milo_cpu_detect();
+  for (int v = 0; good && milo_kernels_variants[v] != NULL; v++) {
+    if ((milo_kernels_variants[v]->caps & ~caps) != 0) continue;
+    tensors first = {0};
+    for (int threads = 1; threads <= MAX_THREADS; threads++) {
+      const milo_host host = {.pool = pools[threads], .cpu_caps = milo_kernels_variants[v]->caps};
+      milo_device *cpu = NULL;
+      tensors got;
+      parse(c->results, dtype, &got);
+      good = CHECK(milo_device_open("cpu", &host, &diag, &cpu) == MILO_OK) &&
+             CHECK(run_on(cpu, func, &in, &got, &diag) == MILO_OK) &&
+             CHECK(agree(&got, &wanted, c->steps, c->mix));
+      if (threads == 1)
+        first = got;
+      else if (good)
+        good = CHECK(same_bits(&got, &first));
+      if (threads > 1) release(&got);
+      milo_device_close(cpu);
+      if (!good) {
+        printf("# %s, %s, %d threads: %s\n", dtype, milo_kernels_variants[v]->name, threads,
+               c->body);
+        break;
+      }
+    }
+    release(&first);
+  }
+  if (diag.errors > 0) printf("# %s\n", milo_diag_text(&diag));
+  release(&in);
+  release(&wanted);
+  milo_device_close(ref);
+  milo_program_destroy(program);
+  milo_diag_deinit(&diag);
+}
+
+static void check_all(const test_case *cases, size_t count) {
+  static const char *const types[] = {"fp32", "fp16", "bf16"};
+  for (size_t i = 0; i < count; i++)
+    for (int t = 0; t < 3; t++) check(&cases[i], types[t]);
+}
+#define CHECK_ALL(cases) check_all(cases, sizeof(cases) / sizeof *(cases))
+
+// ---- cases ----
+
+#define UNARY_CASE(op, steps) \
+  {"T[3,171] x", "tensor<T, [3,171]> y = " op ";", "T[3,171] y", steps, 0, true, 0}
+
+static void test_unary(void) {
+  static const test_case cases[] = {
+      UNARY_CASE("abs(x = x)", 0), UNARY_CASE("sign(x = x)", 0), UNARY_CASE("ceil(x = x)", 0),
+      UNARY_CASE("floor(x = x)", 0), UNARY_CASE("round(x = x)", 0), UNARY_CASE("square(x = x)", 1),
+      UNARY_CASE("sqrt(x = x)", 1), UNARY_CASE("rsqrt(x = x)", 3), UNARY_CASE("inverse(x = x)", 3),
+      UNARY_CASE("exp(x = x)", 2), UNARY_CASE("exp2(x = x)", 2), UNARY_CASE("log(x = x)", 3),
+      UNARY_CASE("sin(x = x)", 2), UNARY_CASE("cos(x = x)", 2), UNARY_CASE("tan(x = x)", 2),
+      UNARY_CASE("asin(x = x)", 2), UNARY_CASE("acos(x = x)", 2), UNARY_CASE("atan(x = x)", 2),
+      UNARY_CASE("sinh(x = x)", 2), UNARY_CASE("cosh(x = x)", 2), UNARY_CASE("tanh(x = x)", 3),
+      UNARY_CASE("atanh(x = x)", 3), UNARY_CASE("erf(x = x)", 3), UNARY_CASE("sigmoid(x = x)", 3),
+      UNARY_CASE("silu(x = x)", 4), UNARY_CASE("relu(x = x)", 0), UNARY_CASE("relu6(x = x)", 0),
+      UNARY_CASE("softplus(x = x)", 4), UNARY_CASE("softsign(x = x)", 2),
+      UNARY_CASE("leaky_relu(x = x, alpha = T(0.25))", 1),
+      UNARY_CASE("elu(x = x, alpha = T(0.5))", 4),
+      UNARY_CASE("clip(x = x, alpha = T(-0.5), beta = T(0.75))", 0),
+  };
+  CHECK_ALL(cases);
+}
+
+static void test_gelu(void) {
+  static const test_case cases[] = {
+      {"T[5,67] x", "tensor<T, [5,67]> y = gelu(x = x, mode = string(\"EXACT\"));", "T[5,67] y", 6,
+       1, false, 0},
+      {"T[5,67] x", "tensor<T, [5,67]> y = gelu(x = x, mode = string(\"TANH_APPROXIMATION\"));",
+       "T[5,67] y", 6, 1, false, 0},
+      {"T[5,67] x",
+       "tensor<T, [5,67]> y = gelu(x = x, mode = string(\"SIGMOID_APPROXIMATION\"));", "T[5,67] y",
+       6, 1, false, 0},
+  };
+  CHECK_ALL(cases);
+}
+
+#define BINARY_CASE(op, type, steps)                                                           \
+  {"T[4,1,133] x, T[3,133] z", "tensor<" type ", [4,3,133]> y = " op "(x = x, y = z);",        \
+   type "[4,3,133] y", steps, 0, true, 0},                                                     \
+      {"T[7,1] x, T[7,9] z", "tensor<" type ", [7,9]> y = " op "(x = x, y = z);",              \
+       type "[7,9] y", steps, 0, true, 0},                                                     \
+      {"T[2,515] x, T[] z", "tensor<" type ", [2,515]> y = " op "(x = x, y = z);",             \
+       type "[2,515] y", steps, 0, true, 0}
+
+static void test_binary(void) {
+  static const test_case cases[] = {
+      BINARY_CASE("add", "T", 1),           BINARY_CASE("sub", "T", 1),
+      BINARY_CASE("mul", "T", 1),           BINARY_CASE("real_div", "T", 1),
+      BINARY_CASE("maximum", "T", 0),       BINARY_CASE("minimum", "T", 0),
+      BINARY_CASE("pow", "T", 2),           BINARY_CASE("equal", "bool", 0),
+      BINARY_CASE("not_equal", "bool", 0),  BINARY_CASE("less", "bool", 0),
+      BINARY_CASE("less_equal", "bool", 0), BINARY_CASE("greater", "bool", 0),
+      BINARY_CASE("greater_equal", "bool", 0),
+  };
+  CHECK_ALL(cases);
+}
+
+static void test_integers(void) {
+  static const test_case cases[] = {
+      {"int32[5,7] x, int32[7] z",
+       "tensor<int32, [5,7]> a = add(x = x, y = z); tensor<int32, [5,7]> b = mul(x = a, y = x);"
+       "tensor<bool, [5,7]> c = less(x = b, y = z); tensor<bool, [5,7]> d = logical_not(x = c);"
+       "tensor<int32, [5,7]> y = select(cond = d, a = a, b = b);"
+       "tensor<fp32, [5,7]> f = cast(x = y, dtype = string(\"fp32\"));",
+       "int32[5,7] y, fp32[5,7] f, bool[5,7] d", 0, 0, false, 100},
+      {"T[5,77] x",
+       "tensor<int32, [5,77]> i = cast(x = x, dtype = string(\"int32\"));"
+       "tensor<fp16, [5,77]> h = cast(x = x, dtype = string(\"fp16\"));"
+       "tensor<fp32, [5,77]> f = cast(x = h, dtype = string(\"fp32\"));"
+       "tensor<bool, [5,77]> b = cast(x = x, dtype = string(\"bool\"));",
+       "int32[5,77] i, fp32[5,77] f, bool[5,77] b", 0, 0, false, 0},
+  };
+  CHECK_ALL(cases);
+}
+
+// Chains become one loop; transposed and sliced operands are read where they are.
+static void test_chains(void) {
+  static const test_case cases[] = {
+      {"T[6,70] x, T[70] w, T[6,1] s",
+       "tensor<T, [6,70]> a = mul(x = x, y = w); tensor<T, [6,70]> b = add(x = a, y = s);"
+       "tensor<T, [6,70]> c = tanh(x = b); tensor<T, [6,70]> d = sub(x = c, y = x);"
+       "tensor<bool, [6,70]> e = less(x = d, y = w);"
+       "tensor<T, [6,70]> g = square(x = d);"
+       "tensor<T, [6,70]> y = select(cond = e, a = g, b = x);",
+       "T[6,70] y", 8, 8, false, 0},
+      {"T[9,5,4] x, T[4,9,5] z",
+       "tensor<T, [4,9,5]> a = transpose(x = x, perm = tensor<int32, [3]>([2,0,1]));"
+       "tensor<T, [4,9,5]> b = add(x = a, y = z); tensor<T, [4,9,5]> c = mul(x = b, y = a);"
+       "tensor<T, [4,45]> y = reshape(x = c, shape = tensor<int32, [2]>([4,45]));",
+       "T[4,45] y", 4, 4, false, 0},
+      {"T[9,40] x",
+       "tensor<T, [9,10]> a = slice_by_index(x = x, begin = tensor<int32, [2]>([0,3]), "
+       "end = tensor<int32, [2]>([9,33]), stride = tensor<int32, [2]>([1,3]));"
+       "tensor<T, [9,10]> b = reverse(x = a, axes = tensor<int32, [1]>([1]));"
+       "tensor<T, [9,10]> y = sub(x = a, y = b);",
+       "T[9,10] y", 1, 0, false, 0},
+      {"T[3,8,2,6] x",
+       "tensor<T, [3,2,8,6]> a = transpose(x = x, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<T, [3,2,8,6]> b = exp(x = a);"
+       "tensor<T, [3,8,2,6]> d = transpose(x = b, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<T, [24,12]> y = reshape(x = d, shape = tensor<int32, [2]>([24,12]));",
+       "T[24,12] y, T[3,2,8,6] b", 3, 0, false, 0},
+      {"T[8] x", "tensor<T, [8]> y = identity(x = x); tensor<T, [8]> z = add(x = x, y = x);",
+       "T[8] y, T[8] x, T[8] z", 0, 0, false, 0},
+      {"T[0,5] x", "tensor<T, [0,5]> y = exp(x = x);", "T[0,5] y", 0, 0, false, 0},
+  };
+  CHECK_ALL(cases);
+}
+
+static void test_matrix(void) {
+  static const test_case cases[] = {
+      {"T[33,50] x, T[50,17] z", "tensor<T, [33,17]> y = matmul(x = x, y = z);", "T[33,17] y", 4,
+       16, false, 0},
+      {"T[50,33] x, T[17,50] z",
+       "tensor<T, [33,17]> y = matmul(x = x, y = z, transpose_x = bool(true), transpose_y = "
+       "bool(true));",
+       "T[33,17] y", 4, 16, false, 0},
+      {"T[7,300] x, T[530,300] z",
+       "tensor<T, [7,530]> y = matmul(x = x, y = z, transpose_y = bool(true));", "T[7,530] y", 4,
+       32, false, 0},
+      {"T[2,3,5,40] x, T[3,40,6] z", "tensor<T, [2,3,5,6]> y = matmul(x = x, y = z);",
+       "T[2,3,5,6] y", 4, 16, false, 0},
+      {"T[3,11,40] x, T[40,6] z", "tensor<T, [3,11,6]> y = matmul(x = x, y = z);", "T[3,11,6] y",
+       4, 16, false, 0},
+      {"T[20,3,5] x, T[20,3,6] z",
+       "tensor<T, [20,5,6]> y = matmul(x = x, y = z, transpose_x = bool(true));", "T[20,5,6] y", 4,
+       16, false, 0},
+      {"T[1,64] x, T[65,64] z",
+       "tensor<T, [1,65]> y = matmul(x = x, y = z, transpose_y = bool(true));", "T[1,65] y", 4, 16,
+       false, 0},
+      {"T[3,64] x, T[5,64] z",
+       "tensor<T, [3,5]> y = matmul(x = x, y = z, transpose_y = bool(true));", "T[3,5] y", 4, 16,
+       false, 0},
+      {"T[4,6,10] x, T[12,10] z, T[12] b",
+       "tensor<T, [4,6,12]> y = linear(x = x, weight = z, bias = b);", "T[4,6,12] y", 4, 16, false,
+       0},
+      {"T[2,9,3,5] x, T[7,9,1,1] z, T[7] b",
+       "tensor<T, [2,7,3,5]> y = conv(x = x, weight = z, bias = b, strides = tensor<int32, "
+       "[2]>([1,1]), pad_type = string(\"valid\"), pad = tensor<int32, [4]>([0,0,0,0]), dilations "
+       "= tensor<int32, [2]>([1,1]), groups = int32(1));",
+       "T[2,7,3,5] y", 4, 16, false, 0},
+      {"T[2,4,9,9] x, T[6,4,3,3] z",
+       "tensor<T, [2,6,7,7]> y = conv(x = x, weight = z, strides = tensor<int32, [2]>([1,1]), "
+       "pad_type = string(\"valid\"), pad = tensor<int32, [4]>([0,0,0,0]), dilations = "
+       "tensor<int32, [2]>([1,1]), groups = int32(1));",
+       "T[2,6,7,7] y", 4, 16, false, 0},
+      {"T[4,600] x, T[600,5] z", "tensor<T, [4,5]> y = matmul(x = x, y = z);", "T[4,5] y", 4, 32,
+       false, 0},
+      {"T[40,6,20] x, T[20,40,3] z",
+       "tensor<T, [6,40,20]> a = transpose(x = x, perm = tensor<int32, [3]>([1,0,2]));"
+       "tensor<T, [3,20,40]> b = transpose(x = z, perm = tensor<int32, [3]>([2,0,1]));"
+       "tensor<T, [3,20,40]> c = slice_by_size(x = b, begin = tensor<int32, [3]>([0,0,0]), size = "
+       "tensor<int32, [3]>([3,20,40]));"
+       "tensor<T, [3,40,20]> d = slice_by_size(x = a, begin = tensor<int32, [3]>([2,0,0]), size = "
+       "tensor<int32, [3]>([3,40,20]));"
+       "tensor<T, [3,40,40]> y = matmul(x = d, y = c);",
+       "T[3,40,40] y", 4, 16, false, 0},
+  };
+  CHECK_ALL(cases);
+}
+
+static void test_rows(void) {
+  static const test_case cases[] = {
+      {"T[7,133] x", "tensor<T, [7,133]> y = softmax(x = x, axis = int32(-1));", "T[7,133] y", 16,
+       0, false, 0},
+      {"T[5,6,7] x", "tensor<T, [5,6,7]> y = softmax(x = x, axis = int32(1));", "T[5,6,7] y", 16,
+       0, false, 0},
+      {"T[9,67] x, T[67] w",
+       "tensor<T, [9,67]> y = rms_norm(x = x, weight = w, epsilon = fp32(1e-5));", "T[9,67] y", 8,
+       0, false, 0},
+      {"T[200,67] g, T[200,67] x, T[67] w",
+       "tensor<T, [200,67]> y, tensor<T, [67]> z = rms_norm_grad(grad = g, x = x, weight = w, "
+       "epsilon = fp32(1e-5));",
+       "T[200,67] y, T[67] z", 16, 16, false, 0},
+      {"T[4,3,21] x, T[3,21] w, T[3,21] b",
+       "tensor<T, [4,3,21]> y = layer_norm(x = x, axes = tensor<int32, [2]>([1,2]), gamma = w, "
+       "beta = b, epsilon = T(1e-5));",
+       "T[4,3,21] y", 16, 8, false, 0},
+  };
+  CHECK_ALL(cases);
+}
+
+#define REDUCE_CASES(op, steps)                                                                   \
+  {"T[5,6,70] x", "tensor<T, [5,6]> y = reduce_" op                                               \
+   "(x = x, axes = tensor<int32, [1]>([2]), keep_dims = bool(false));", "T[5,6] y", steps, steps, \
+   false, 0},                                                                                     \
+      {"T[130,300] x", "tensor<T, [1,300]> y = reduce_" op                                        \
+       "(x = x, axes = tensor<int32, [1]>([0]), keep_dims = bool(true));", "T[1,300] y", steps,   \
+       steps, false, 0},                                                                          \
+      {"T[4,5,6,3] x", "tensor<T, [5,3]> y = reduce_" op                                          \
+       "(x = x, axes = tensor<int32, [2]>([0,2]), keep_dims = bool(false));", "T[5,3] y", steps,  \
+       steps, false, 0},                                                                          \
+      {"T[7,11] x", "tensor<T, []> y = reduce_" op "(x = x, keep_dims = bool(false));", "T[] y",  \
+       steps, steps, false, 0}
+
+static void test_reductions(void) {
+  static const test_case cases[] = {
+      REDUCE_CASES("sum", 16),  REDUCE_CASES("mean", 16), REDUCE_CASES("max", 0),
+      REDUCE_CASES("min", 0),   REDUCE_CASES("sum_square", 16), REDUCE_CASES("l1_norm", 16),
+      REDUCE_CASES("l2_norm", 16), REDUCE_CASES("log_sum_exp", 8),
+  };
+  CHECK_ALL(cases);
+  static const test_case long_row[] = {
+      {"T[2,70001] x",
+       "tensor<T, [2]> y = reduce_sum_square(x = x, axes = tensor<int32, [1]>([1]), keep_dims = "
+       "bool(false));"
+       "tensor<T, [2]> z = reduce_max(x = x, axes = tensor<int32, [1]>([1]), keep_dims = "
+       "bool(false));",
+       "T[2] y, T[2] z", 4, 0, false, 0},
+  };
+  check(&long_row[0], "fp32");
+}
+
+static void test_moves(void) {
+  static const test_case cases[] = {
+      {"T[3,4] x, T[3,5] z",
+       "tensor<T, [3,9]> y = concat(values = (x, z), axis = int32(1), interleave = bool(false));"
+       "tensor<T, [9,3]> t = transpose(x = y, perm = tensor<int32, [2]>([1,0]));"
+       "tensor<T, [27]> r = reshape(x = t, shape = tensor<int32, [1]>([27]));",
+       "T[3,9] y, T[27] r", 0, 0, false, 0},
+      {"T[3,4] x, T[3,4] z",
+       "tensor<T, [3,2,4]> y = stack(values = (x, z), axis = int32(1));"
+       "tensor<T, [6,4]> w = concat(values = (x, z), axis = int32(0), interleave = bool(true));",
+       "T[3,2,4] y, T[6,4] w", 0, 0, false, 0},
+      {"T[3,10] x",
+       "tensor<T, [3,4]> a, tensor<T, [3,6]> b = split(x = x, axis = int32(1), split_sizes = "
+       "tensor<int32, [2]>([4,6]));"
+       "tensor<T, [6,12]> y = tile(x = b, reps = tensor<int32, [2]>([2,2]));",
+       "T[3,4] a, T[3,6] b, T[6,12] y", 0, 0, false, 0},
+      {"T[11,70] x, int32[5] i",
+       "tensor<T, [5,70]> y = gather(x = x, indices = i, axis = int32(0));"
+       "tensor<T, [11,5]> z = gather(x = x, indices = i, axis = int32(1));",
+       "T[5,70] y, T[11,5] z", 0, 0, false, 11},
+      {"T[11,70] x, int32[25] i, T[25,70] u",
+       "tensor<T, [11,70]> y = scatter(data = x, indices = i, updates = u, axis = int32(0), mode = "
+       "string(\"add\"));",
+       "T[11,70] y", 8, 8, false, 11},
+      {"T[4,20,3] x, int32[1] p, T[4,2,3] u",
+       "tensor<int32, [1]> two = const()[name = string(\"two\"), val = tensor<int32, [1]>([2])];"
+       "tensor<int32, [1]> q = add(x = p, y = two);"
+       "tensor<int32, [1]> nil = const()[name = string(\"nil\"), val = tensor<int32, [1]>([0])];"
+       "tensor<int32, [1]> four = const()[name = string(\"four\"), val = tensor<int32, [1]>([4])];"
+       "tensor<int32, [3]> b = concat(values = (nil, p, nil), axis = int32(0), interleave = "
+       "bool(false));"
+       "tensor<int32, [3]> e = concat(values = (four, q, four), axis = int32(0), interleave = "
+       "bool(false));"
+       "tensor<T, [4,20,3]> y = slice_update(x = x, update = u, begin = b, end = e, end_mask = "
+       "tensor<bool, [3]>([true,false,true]));",
+       "T[4,20,3] y", 0, 0, false, 18},
+  };
+  CHECK_ALL(cases);
+}
+
+static void test_composites(void) {
+  static const test_case cases[] = {
+      {"T[2,6,4,8] x, T[4,4] c, T[4,4] s",
+       "tensor<T, [2,6,4,8]> y = rope(x = x, cos = c, sin = s, pairing = string(\"adjacent\"));"
+       "tensor<T, [2,6,4,8]> z = rope(x = x, cos = c, sin = s, pairing = string(\"half\"), inverse "
+       "= bool(true));",
+       "T[2,6,4,8] y, T[2,6,4,8] z", 2, 2, false, 0},
+      {"T[2,7,3,10] x, T[7,5] c, T[7,5] s",
+       "tensor<T, [2,3,7,10]> t = transpose(x = x, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<T, [2,3,7,10]> r = rope(x = t, cos = c, sin = s, pairing = string(\"adjacent\"));"
+       "tensor<T, [2,7,3,10]> b = transpose(x = r, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<T, [14,30]> y = reshape(x = b, shape = tensor<int32, [2]>([14,30]));",
+       "T[14,30] y", 2, 2, false, 0},
+      {"T[2,4,70,8] q, T[2,2,70,8] k, T[2,2,70,8] v",
+       "tensor<T, [2,4,70,8]> y, tensor<T, [2,4,70]> l = attention(query = q, key = k, value = v, "
+       "scale = fp32(0.35), causal = bool(true));",
+       "T[2,4,70,8] y, T[2,4,70] l", 16, 16, false, 0},
+      {"T[1,3,5,20] q, T[1,3,33,20] k, T[1,3,33,20] v, int32[] p",
+       "tensor<T, [1,3,5,20]> y, tensor<T, [1,3,5]> l = attention(query = q, key = k, value = v, "
+       "scale = fp32(0.3), causal = bool(true), position = p);"
+       "tensor<T, [1,3,5,20]> z, tensor<T, [1,3,5]> m = attention(query = q, key = k, value = v, "
+       "scale = fp32(-0.3), causal = bool(false));",
+       "T[1,3,5,20] y, T[1,3,5] l, T[1,3,5,20] z, T[1,3,5] m", 16, 16, false, 28},
+      {"fp32[2,4,70,8] g, fp32[2,4,70,8] q, fp32[2,2,70,8] k, fp32[2,2,70,8] v",
+       "tensor<fp32, [2,4,70,8]> y, tensor<fp32, [2,4,70]> l = attention(query = q, key = k, value "
+       "= v, scale = fp32(0.35), causal = bool(true));"
+       "tensor<fp32, [2,4,70,8]> dq, tensor<fp32, [2,2,70,8]> dk, tensor<fp32, [2,2,70,8]> dv = "
+       "attention_grad(grad = g, query = q, key = k, value = v, out = y, lse = l, scale = "
+       "fp32(0.35), causal = bool(true));",
+       "fp32[2,4,70,8] dq, fp32[2,2,70,8] dk, fp32[2,2,70,8] dv", 16, 16, false, 0},
+      {"fp32[2,9,3,64] g, fp32[2,9,192] q, fp32[2,9,3,64] k, fp32[2,9,3,64] v",
+       "tensor<fp32, [2,9,3,64]> q1 = reshape(x = q, shape = tensor<int32, [4]>([2,9,3,64]));"
+       "tensor<fp32, [2,3,9,64]> q2 = transpose(x = q1, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<fp32, [2,3,9,64]> k2 = transpose(x = k, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<fp32, [2,3,9,64]> v2 = transpose(x = v, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<fp32, [2,3,9,64]> g2 = transpose(x = g, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<fp32, [2,3,9,64]> y, tensor<fp32, [2,3,9]> l = attention(query = q2, key = k2, value "
+       "= v2, scale = fp32(0.125), causal = bool(true));"
+       "tensor<fp32, [2,3,9,64]> dq, tensor<fp32, [2,3,9,64]> dk, tensor<fp32, [2,3,9,64]> dv = "
+       "attention_grad(grad = g2, query = q2, key = k2, value = v2, out = y, lse = l, scale = "
+       "fp32(0.125), causal = bool(true));"
+       "tensor<fp32, [2,9,3,64]> t = transpose(x = dq, perm = tensor<int32, [4]>([0,2,1,3]));"
+       "tensor<fp32, [18,192]> r = reshape(x = t, shape = tensor<int32, [2]>([18,192]));",
+       "fp32[18,192] r, fp32[2,3,9,64] dk, fp32[2,3,9,64] dv", 16, 16, false, 0},
+      {"T[9,301] x, int32[9] t",
+       "tensor<T, [9]> y, tensor<T, [9]> l = cross_entropy(logits = x, target = t);"
+       "tensor<T, [9,301]> z = cross_entropy_grad(grad = y, logits = x, target = t, lse = l);",
+       "T[9] y, T[9,301] z", 32, 4, false, 301},
+      {"T[9,301] x, T[9,301] z, T[9,301] g",
+       "tensor<T, [9,301]> y = silu_gate(x = x, y = z);"
+       "tensor<T, [9,301]> a, tensor<T, [9,301]> b = silu_gate_grad(grad = g, x = x, y = z);",
+       "T[9,301] y, T[9,301] a, T[9,301] b", 6, 2, false, 0},
+  };
+  CHECK_ALL(cases);
+}
+
+// The cases worked out by hand, with every kernel set and several threads.
+static void test_hand_cases(void) {
+  const unsigned caps = milo_cpu_detect();
+  for (int v = 0; milo_kernels_variants[v] != NULL; v++) {
+    if ((milo_kernels_variants[v]->caps & ~caps) != 0) continue;
+    const milo_host host = {.pool = pools[2], .cpu_caps = milo_kernels_variants[v]->caps};
+    milo_device *device;
+    if (!CHECK(milo_device_open("cpu", &host, NULL, &device) == MILO_OK)) continue;
+    for (int i = 0; i < OP_CASE_COUNT; i++) {
+      static run_tensors inputs, results, wanted;
+      milo_diag diag = {0};
+      run_parse(op_cases[i].inputs, &inputs);
+      run_parse(op_cases[i].results, &wanted);
+      results = wanted;
+      milo_program *program = run_program(&inputs, op_cases[i].body, &wanted, &diag);
+      if (!CHECK(program != NULL) ||
+          !CHECK(run_func(device, milo_program_find_func(program, NULL), &inputs, &results,
+                          &diag) == MILO_OK) ||
+          !CHECK(run_compare(&results, &wanted, 16)))
+        printf("# %s: %s\n# %s\n", milo_kernels_variants[v]->name, op_cases[i].body,
+               milo_diag_text(&diag));
+      milo_program_destroy(program);
+      milo_diag_deinit(&diag);
+    }
+    milo_device_close(device);
+  }
+}
+
+// ---- donated inputs ----
+
+// Runs with and without shared buffers; results must have the same bits.
+static void check_donated(const char *inputs, const char *body, const char *results,
+                          const milo_alias *aliases, size_t count) {
+  milo_diag diag = {0};
+  milo_device *cpu;
+  const milo_host host = {.pool = pools[2], .cpu_caps = milo_cpu_detect()};
+  tensors in, apart, shared;
+  parse(inputs, "fp32", &in);
+  parse(results, "fp32", &apart);
+  parse(results, "fp32", &shared);
+  fill(&in, 3, false, 5);
+  milo_program *program = program_of(&in, body, "fp32", &apart, &diag);
+  if (!CHECK(program != NULL) || !CHECK(milo_device_open("cpu", &host, &diag, &cpu) == MILO_OK)) {
+    printf("# %s\n", milo_diag_text(&diag));
+    return;
+  }
+  const milo_func *func = milo_program_find_func(program, NULL);
+  CHECK(run_on(cpu, func, &in, &apart, &diag) == MILO_OK);
+  const milo_executable_options options = {aliases, count};
+  milo_executable *executable;
+  if (CHECK(milo_device_compile(cpu, func, NULL, &options, &diag, &executable) == MILO_OK)) {
+    for (int i = 0; i < shared.count; i++) {
+      for (size_t k = 0; k < count; k++)
+        if (aliases[k].output == (size_t)i) {
+          shared.buffers[i] = in.buffers[aliases[k].input];
+          milo_buffer_retain(shared.buffers[i]);
+        }
+      if (shared.buffers[i] == NULL &&
+          milo_buffer_alloc(milo_type_bytes(&shared.types[i]), &diag, &shared.buffers[i]) !=
+              MILO_OK)
+        abort();
+    }
+    CHECK(milo_executable_run(executable, in.buffers, shared.buffers, &diag) == MILO_OK);
+    CHECK(same_bits(&apart, &shared));
+    milo_executable_destroy(executable);
+  }
+  if (diag.errors > 0) printf("# %s\n", milo_diag_text(&diag));
+  release(&in);
+  release(&apart);
+  release(&shared);
+  milo_device_close(cpu);
+  milo_program_destroy(program);
+  milo_diag_deinit(&diag);
+}
+
+static void test_donated(void) {
+  static const milo_alias one[] = {{0, 0}}, swapped[] = {{0, 1}, {1, 0}};
+  static const milo_alias optimizer[] = {{0, 0}, {2, 1}, {3, 2}};
+  check_donated("T[700] x", "tensor<T, [700]> y = exp(x = x);", "T[700] y", one, 1);
+  check_donated("T[30,30] x",
+                "tensor<T, [30,30]> t = transpose(x = x, perm = tensor<int32, [2]>([1,0]));"
+                "tensor<T, [30,30]> y = add(x = x, y = t);",
+                "T[30,30] y", one, 1);
+  // y is ready long before x is read for the last time.
+  check_donated("T[40,40] x",
+                "tensor<T, [40,40]> y = exp(x = x); tensor<T, [40,40]> z = matmul(x = y, y = x);",
+                "T[40,40] y, T[40,40] z", one, 1);
+  check_donated("T[50] a, T[50] b", "tensor<T, [50]> c = identity(x = a);", "T[50] b, T[50] c",
+                swapped, 2);
+  check_donated("T[50] a, T[50] b", "tensor<T, [50]> c = add(x = a, y = b);"
+                "tensor<T, [50]> d = sub(x = a, y = b);",
+                "T[50] c, T[50] d", swapped, 2);
+  check_donated("T[3000] p, T[3000] g, T[3000] m, T[3000] s, T[] lr, T[] gs",
+                "tensor<T, [3000]> v = abs(x = s);"
+                "tensor<T, []> one = const()[name = string(\"one\"), val = tensor<T, []>(0.5)];"
+                "tensor<T, [3000]> p1, tensor<T, [3000]> m1, tensor<T, [3000]> v1 = adamw(param = "
+                "p, grad = g, m = m, v = v, lr = lr, grad_scale = gs, bias1 = one, bias2 = one, "
+                "beta1 = fp32(0.9), beta2 = fp32(0.95), epsilon = fp32(1e-8), weight_decay = "
+                "fp32(0.1));",
+                "T[3000] p1, T[3000] m1, T[3000] v1", optimizer, 3);
+  check_donated("T[9,70] x, int32[20] i, T[20,70] u",
+                "tensor<T, [9,70]> y = scatter(data = x, indices = i, updates = u, axis = int32(0),"
+                " mode = string(\"add\"));",
+                "T[9,70] y", one, 1);
+}
+
+static void test_bad_indices(void) {
+  static const struct {
+    const char *inputs, *body, *results, *wanted;
+  } cases[] = {
+      {"fp32[3] x, int32[2] i", "tensor<fp32, [2]> y = gather(x = x, indices = i, axis = int32(0));",
+       "fp32[2] y", "outside the axis"},
+      {"fp32[2,3] x, int32[2] i",
+       "tensor<fp32, [2]> y, tensor<fp32, [2]> l = cross_entropy(logits = x, target = i);",
+       "fp32[2] y", "not in [0, 3)"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    milo_diag diag = {0};
+    milo_device *cpu;
+    const milo_host host = {.cpu_caps = milo_cpu_detect()};
+    tensors in, out;
+    parse(cases[i].inputs, "fp32", &in);
+    parse(cases[i].results, "fp32", &out);
+    fill(&in, 3, false, 3);
+    ((int32_t *)in.buffers[1]->data)[1] = 3;
+    milo_program *program = program_of(&in, cases[i].body, "fp32", &out, &diag);
+    if (CHECK(program != NULL) && CHECK(milo_device_open("cpu", &host, &diag, &cpu) == MILO_OK)) {
+      CHECK(run_on(cpu, milo_program_find_func(program, NULL), &in, &out, &diag) ==
+            MILO_ERR_INVALID);
+      CHECK(strstr(milo_diag_text(&diag), cases[i].wanted) != NULL);
+      milo_device_close(cpu);
+    }
+    release(&in);
+    release(&out);
+    milo_program_destroy(program);
+    milo_diag_deinit(&diag);
+  }
+}
+
+int main(void) {
+  for (int threads = 1; threads <= MAX_THREADS; threads++)
+    if (milo_pool_create(threads, NULL, &pools[threads]) != MILO_OK) abort();
+  RUN(test_hand_cases);
+  RUN(test_unary);
+  RUN(test_gelu);
+  RUN(test_binary);
+  RUN(test_integers);
+  RUN(test_chains);
+  RUN(test_matrix);
+  RUN(test_rows);
+  RUN(test_reductions);
+  RUN(test_moves);
+  RUN(test_composites);
+  RUN(test_donated);
+  RUN(test_bad_indices);
+  for (int threads = 1; threads <= MAX_THREADS; threads++) milo_pool_destroy(pools[threads]);
+  return tap_done();
+}
