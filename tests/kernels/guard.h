@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Memory for kernel tests: arrays of floats that end at an unmapped page, so that one element too
+// many is a fault; and what all kernel tests need.
+#ifndef MILO_TESTS_KERNELS_GUARD_H
+#define MILO_TESTS_KERNELS_GUARD_H
+
+#include <sys/mman.h>
+
+#include "base/cpu.h"
+#include "base/rng.h"
+#include "kernels/kernels.h"
+#include "tap.h"
+
+typedef struct guarded {
+  char *map;
+  size_t bytes;
+  float *data;
+} guarded;
+
+// bytes in all, ending at the guard.
+static inline guarded guard_bytes(size_t bytes) {
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  guarded g = {.bytes = (bytes + page - 1) / page * page + page};
+  g.map = mmap(NULL, g.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (g.map == MAP_FAILED || mprotect(g.map + g.bytes - page, page, PROT_NONE) != 0) abort();
+  g.data = (float *)(void *)(g.map + g.bytes - page - bytes);
+  return g;
+}
+
+static inline guarded guard(size_t floats) { return guard_bytes(floats * sizeof(float)); }
+
+static inline void unguard(guarded g) { munmap(g.map, g.bytes); }
+
+// Uniform in [-2, 2).
+static inline void randomize(float *x, size_t n, uint64_t stream) {
+  for (size_t i = 0; i < n; i++) x[i] = (float)(4 * milo_rng_uniform(20, stream, i) - 2);
+}
+
+// Runs check on every kernel set that this machine has, named in the output.
+static inline void each_variant(void (*check)(const milo_kernels *)) {
+  const unsigned caps = milo_cpu_detect();
+  for (size_t v = 0; milo_kernels_variants[v] != NULL; v++) {
+    const milo_kernels *k = milo_kernels_variants[v];
+    if ((k->caps & ~caps) != 0) {
+      printf("# %s: not on this machine\n", k->name);
+      continue;
+    }
+    const bool failed = tap_case_failed_;
+    check(k);
+    if (!failed && tap_case_failed_) printf("# in set %s\n", k->name);
+  }
+}
+
+// Sizes around nothing, a vector and a tile of every set.
+static const size_t guard_sizes[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65,
+                                     511, 512, 513};
+enum { GUARD_SIZES = sizeof guard_sizes / sizeof *guard_sizes };
+
+#endif
