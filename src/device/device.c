@@ -103,7 +103,21 @@ static milo_status check_type(const milo_value *value, const milo_type *type, mi
   return MILO_OK;
 }
 
-static milo_status specialize(milo_func *func, const milo_type *input_types, milo_diag *diag) {
+// Every value's type must be known before anything runs.
+static milo_status check_shapes(const milo_func *func, milo_diag *diag) {
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next)
+    for (size_t i = 0; i < op->result_count; ++i) {
+      const milo_type *type = &op->results[i]->type;
+      if (type->kind == MILO_TYPE_TENSOR && !milo_type_is_static(type))
+        return milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED,
+                         "the shape of %s, %s, depends on values that are known only when it runs",
+                         op->results[i]->name, milo_type_format(&func->program->arena, type, true));
+    }
+  return MILO_OK;
+}
+
+static milo_status specialize(milo_func *func, const milo_type *input_types,
+                              const milo_pass_options *passes, milo_diag *diag) {
   const milo_block *body = func->body;
   milo_type *types = MILO_NEW_ARRAY(&func->program->arena, milo_type, body->param_count);
   for (size_t i = 0; i < body->param_count; ++i) {
@@ -111,6 +125,8 @@ static milo_status specialize(milo_func *func, const milo_type *input_types, mil
     MILO_TRY(check_type(body->params[i], &types[i], func->loc, "input", diag));
   }
   MILO_TRY(milo_func_specialize(func, types, diag));
+  MILO_TRY(milo_pass_fold(func, passes, diag));  // shapes may be computed from shapes
+  MILO_TRY(check_shapes(func, diag));
   for (size_t i = 0; i < body->output_count; ++i)
     MILO_TRY(check_type(body->outputs[i], &body->outputs[i]->type, func->loc, "output", diag));
   return MILO_OK;
@@ -148,14 +164,14 @@ static milo_status keep_aliases(milo_executable *e, const milo_executable_option
 static milo_status compile(milo_executable *e, milo_device *device, const milo_type *input_types,
                            const milo_executable_options *options, milo_diag *diag) {
   if (report_unknown(e->func->body, device, diag) > 0) return MILO_ERR_UNSUPPORTED;
-  MILO_TRY(specialize(e->func, input_types, diag));
+  const milo_pass_options passes = {.eval = milo_ref_fold, .keep = keeps, .user = device};
+  MILO_TRY(specialize(e->func, input_types, &passes, diag));
   milo_arena *arena = &e->program->arena;
   e->input_count = e->func->body->param_count;
   e->output_count = e->func->body->output_count;
   e->inputs = signature(arena, e->func->body->params, e->input_count);
   e->outputs = signature(arena, e->func->body->outputs, e->output_count);
   MILO_TRY(keep_aliases(e, options, diag));
-  const milo_pass_options passes = {.eval = milo_ref_fold, .keep = keeps, .user = device};
   MILO_TRY(milo_pass_run_all(e->func, &passes, diag));
   MILO_TRY(check_func(e->func, device, diag));
   milo_func_number(e->func);

@@ -237,13 +237,6 @@ static milo_value *rule_reduce(milo_builder *b, const milo_op *op) {
   return same_type(op, x) ? x : reshape_to(b, x, type);
 }
 
-static milo_value *rule_shape(milo_builder *b, const milo_op *op) {
-  const milo_type *type = &milo_op_in(op, "x")->type;
-  if (!milo_type_is_static(type)) return NULL;
-  milo_value *made = milo_b_ints(b, type->dims, (size_t)type->rank);
-  return made != NULL && same_type(op, made) ? made : NULL;
-}
-
 static rule_fn *const rules[MILO_OP_COUNT] = {
     [MILO_OP_identity] = rule_identity,
     [MILO_OP_add] = rule_add,
@@ -270,7 +263,6 @@ static rule_fn *const rules[MILO_OP_COUNT] = {
     [MILO_OP_reduce_max] = rule_reduce,
     [MILO_OP_reduce_min] = rule_reduce,
     [MILO_OP_reduce_prod] = rule_reduce,
-    [MILO_OP_shape] = rule_shape,
 };
 
 static bool is_output(const milo_func *func, const milo_value *value) {

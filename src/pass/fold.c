@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Constant folding: evaluates operations whose arguments are all constant.
+// Constant folding: evaluates operations whose arguments are all constant, and shapes that are
+// known. What that tells about unknown types (a reshape to a computed shape) is inferred anew.
 //
-//   before:  static types where folding is to happen
+//   before:  definitions come before uses
 //   after:   those operations are `const`; large results that would only take more memory than what
 //            they are made from stay computed
 //   cost:    one walk, and the arithmetic
+#include "base/number.h"
 #include "ir/op.h"
 #include "pass/pass.h"
 #include "pass/rewrite.h"
@@ -29,11 +31,52 @@ static bool is_foldable(const milo_op *op) {
   return made <= SMALL_BYTES || made < given || (traits & MILO_OP_CONSTEXPR) != 0;
 }
 
+// Fills in what of the results' types can be inferred now.
+static milo_status infer_again(milo_op *op, milo_diag *diag) {
+  bool known = true;
+  for (size_t i = 0; i < op->result_count; ++i)
+    known = known && milo_type_is_static(&op->results[i]->type);
+  if (known || op->code == MILO_OP_unknown) return MILO_OK;
+  milo_types types = {.arena = milo_op_arena(op)};
+  MILO_TRY(milo_op_infer(op, &types, diag));
+  for (size_t i = 0; i < op->result_count && i < types.count; ++i) {
+    milo_type *declared = &op->results[i]->type;
+    if (!milo_type_compatible(declared, &types.items[i]))
+      return milo_fail(diag, op->loc, MILO_ERR_INVALID,
+                       "%s: the result %s is declared %s, but is %s for these inputs", op->name,
+                       op->results[i]->name, milo_type_format(types.arena, declared, true),
+                       milo_type_format(types.arena, &types.items[i], true));
+    if (declared->rank < 0) *declared = types.items[i];
+    for (int k = 0; k < declared->rank && types.items[i].rank >= 0; ++k)
+      if (declared->dims[k] == MILO_DIM_UNKNOWN) declared->dims[k] = types.items[i].dims[k];
+  }
+  return MILO_OK;
+}
+
+// The result of `shape` of a static x.
+static milo_literal shape_literal(milo_arena *arena, const milo_type *type, milo_type result) {
+  const size_t count = (size_t)type->rank;
+  milo_literal literal = {.kind = MILO_LITERAL_DATA, .type = result, .count = count};
+  literal.bytes = milo_type_bytes(&result);
+  void *data = milo_arena_alloc(arena, literal.bytes);
+  for (size_t i = 0; i < count; ++i) milo_number_store_int(result.dtype, data, i, type->dims[i]);
+  literal.data = data;
+  return literal;
+}
+
 milo_status milo_pass_fold(milo_func *func, const milo_pass_options *options, milo_diag *diag) {
   if (options->eval == NULL) return MILO_OK;
   milo_arena *arena = &func->program->arena;
   for (milo_op *op = func->body->first, *next; op != NULL; op = next) {
     next = op->next;
+    MILO_TRY(infer_again(op, diag));
+    if (op->code == MILO_OP_shape && milo_type_is_static(&milo_op_in(op, "x")->type) &&
+        milo_type_is_static(&op->results[0]->type)) {
+      const milo_literal literal =
+          shape_literal(arena, &milo_op_in(op, "x")->type, op->results[0]->type);
+      milo_op_make_const(op, &literal);
+      continue;
+    }
     if (!is_foldable(op)) continue;
     milo_literal *literals = MILO_NEW_ARRAY(arena, milo_literal, op->result_count);
     const milo_status status = options->eval(op, arena, literals, diag);

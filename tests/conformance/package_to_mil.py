@@ -272,7 +272,8 @@ def function_text(name, function):
 
 
 def convert(package, out_dir):
-    """Writes OUT_DIR/model.mil and the package's weights; returns the model's output names."""
+    """Writes OUT_DIR/model.mil and the package's weights; returns the model's output names and
+    whether it computes in fp16."""
     folder = os.path.join(package, "Data", "com.apple.CoreML")
     with open(os.path.join(folder, "model.mlmodel"), "rb") as file:
         model = Message(file.read())
@@ -289,7 +290,7 @@ def convert(package, out_dir):
     weights = os.path.join(folder, "weights")
     if os.path.isdir(weights) and os.listdir(weights):
         shutil.copytree(weights, os.path.join(out_dir, "weights"), dirs_exist_ok=True)
-    return [feature.text(1) for feature in model.one(2).all(10)]
+    return [feature.text(1) for feature in model.one(2).all(10)], "fp16" in text
 
 
 def convert_cases(cases, out_dir):
@@ -297,9 +298,11 @@ def convert_cases(cases, out_dir):
     for case in sorted(os.listdir(cases)):
         with open(os.path.join(cases, case, "case.json"), encoding="utf-8") as file:
             info = json.load(file)
-        outputs = convert(os.path.join(cases, case, "model.mlpackage"),
-                          os.path.join(out_dir, case))
-        lines.append("\t".join([case, info["dtype"], *outputs]) + "\n")
+        outputs, half = convert(os.path.join(cases, case, "model.mlpackage"),
+                                os.path.join(out_dir, case))
+        # Some "fp32" tests build fp16 programs by hand.
+        dtype = "fp16" if half else info["dtype"]
+        lines.append("\t".join([case, dtype, *outputs]) + "\n")
     with open(os.path.join(out_dir, "manifest.tsv"), "w", encoding="utf-8") as file:
         file.writelines(lines)
     print(f"{len(lines)} cases")

@@ -161,8 +161,9 @@ milo_status milo_ref_concat(const milo_ref_call *call) {
   size_t first = 0;
   for (size_t i = 0; i < count; ++i) {
     const milo_ref_tensor t = milo_ref_in_at(call, "values", i);
-    place(&out, o, &t, (size_t)t.dims[axis], interleave ? i : first, interleave ? count : 1);
-    first += (size_t)t.dims[axis];
+    const size_t dim = t.rank == 0 ? 1 : (size_t)t.dims[axis];  // numbers make a vector
+    place(&out, o, &t, dim, interleave ? i : first, interleave ? count : 1);
+    first += dim;
   }
   return MILO_OK;
 }

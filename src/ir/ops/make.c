@@ -63,9 +63,11 @@ milo_status milo_infer_one_hot(const milo_op *op, milo_types *out, milo_diag *di
   milo_type type = milo_infer_unranked(on != NULL    ? on->dtype
                                        : off != NULL ? off->dtype
                                                      : MILO_INT32);
-  int64_t length = 0;
-  MILO_TRY(milo_infer_int(op, diag, "one_hot_vector_size", &length));
-  if (length < 0)
+  int64_t length = MILO_DIM_UNKNOWN;
+  const bool known = milo_value_constant(milo_op_in(op, "one_hot_vector_size")) != NULL;
+  MILO_TRY(milo_infer_rank(op, diag, "one_hot_vector_size", 0));
+  if (known) MILO_TRY(milo_infer_int(op, diag, "one_hot_vector_size", &length));
+  if (known && length < 0)
     return milo_infer_bad(op, diag, "one_hot_vector_size", "is %" PRId64 ", expected 0 or more",
                           length);
   if (indices->rank < 0) return milo_infer_add(op, diag, out, type);

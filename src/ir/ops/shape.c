@@ -16,6 +16,15 @@ static milo_status add_unknown(const milo_op *op, milo_types *out, milo_diag *di
 
 // ---- reshape ----
 
+// Where axis `to` of the new shape finds the axis of x that its 0 copies: at the same place from
+// the end, as iOS 17 has it; counted from the front in the opsets before, whose shapes have x's
+// rank. Negative: there is none, the axis is 1.
+static int copied_from(const milo_op *op, int to, int count, int rank) {
+  const char *opset = op->opset != NULL ? op->opset : op->parent->func->opset;
+  const bool old = opset != NULL && (strcmp(opset, "ios15") == 0 || strcmp(opset, "ios16") == 0);
+  return old ? to : to - (count - rank);
+}
+
 // Products of the dims of x and of the new shape, without those that are the same unknown on both
 // sides (copied by 0), and what remains unknown.
 typedef struct volumes {
@@ -23,12 +32,14 @@ typedef struct volumes {
   bool from_known, to_known;
 } volumes;
 
-static bool measure(const milo_type *x, const milo_infer_list *shape, const milo_type *type,
-                    int rest, volumes *v) {
+static bool measure(const milo_op *op, const milo_type *x, const milo_infer_list *shape,
+                    const milo_type *type, int rest, volumes *v) {
   *v = (volumes){1, 1, true, true};
   bool fits = true;
   for (int i = 0; i < x->rank; i++) {
-    const bool copied = i < shape->count && shape->items[i] == 0;
+    bool copied = false;
+    for (int to = 0; to < shape->count; to++)
+      copied = copied || (shape->items[to] == 0 && copied_from(op, to, shape->count, x->rank) == i);
     if (x->dims[i] != MILO_DIM_UNKNOWN)
       fits = fits && milo_infer_dims_mul(v->from, x->dims[i], &v->from);
     else if (!copied)
@@ -70,13 +81,14 @@ milo_status milo_infer_reshape(const milo_op *op, milo_types *out, milo_diag *di
       return milo_infer_bad(op, diag, "shape", "holds -1 twice, only one axis can be computed");
     if (shape.items[i] == -1) rest = i;
     if (shape.items[i] != 0) continue;
-    if (x->rank >= 0 && i >= x->rank)
+    const int from = copied_from(op, i, shape.count, x->rank);
+    if (x->rank >= 0 && from >= x->rank)
       return milo_infer_bad(op, diag, "shape", "holds 0 (copy x's axis) at %d, but x is %s", i,
                             milo_infer_show(op, x));
-    type.dims[i] = x->rank < 0 ? MILO_DIM_UNKNOWN : x->dims[i];
+    type.dims[i] = x->rank < 0 ? MILO_DIM_UNKNOWN : from < 0 ? 1 : x->dims[from];
   }
   volumes v;
-  if (!measure(x, &shape, &type, rest, &v))
+  if (!measure(op, x, &shape, &type, rest, &v))
     return milo_infer_bad(op, diag, "shape", "has more elements than any memory");
   if (v.from_known && v.to_known) {
     if (rest < 0 && v.from != v.to) return bad_reshape(op, diag, x, &type);
