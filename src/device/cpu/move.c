@@ -18,7 +18,7 @@ bool milo_emit_join(milo_code *c, const milo_op *op) {
   int64_t begin = 0;
   for (size_t i = 0; i < values->count; ++i) {
     milo_view from = milo_code_view(c, values->values[i]);
-    if (stack) {
+    if (stack || from.rank == 0) {  // concat makes a vector of numbers
       // Only an axis of one element is new: strides stay.
       for (int k = result->type.rank - 1; k > axis; --k) {
         from.dims[k] = from.dims[k - 1];
