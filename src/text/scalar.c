@@ -137,7 +137,7 @@ static double decimal_for_dtype(const char *text, size_t bytes, const number_for
                                 milo_dtype dtype) {
   const double value = decimal_to_double(text, bytes);
   if (dtype == MILO_FP64) return value;
-  const double above = nextafter(value, INFINITY), below = nextafter(value, -INFINITY);
+  const double above = nextafter(value, HUGE_VAL), below = nextafter(value, -HUGE_VAL);
   const uint64_t bits = stored_bits(dtype, value);
   if (value == 0 || (stored_bits(dtype, above) == bits && stored_bits(dtype, below) == bits) ||
       isinf(value))
@@ -171,7 +171,7 @@ static double hex_for_dtype(const char *text, size_t bytes, const number_form *f
   if (mantissa == 0) return 0;
   for (; mantissa >> 53 != 0; mantissa >>= 1, exponent++) sticky |= mantissa & 1;
   mantissa |= sticky;
-  if (exponent > 10000) return INFINITY;
+  if (exponent > 10000) return HUGE_VAL;
   if (exponent < -10000) return 0;
   return ldexp((double)mantissa, (int)exponent);
 }
@@ -181,9 +181,9 @@ static bool parse_float(const char *text, size_t bytes, bool negative, milo_dtyp
   double value;
   number_form form;
   if (equals_fold(text, bytes, "inf") || equals_fold(text, bytes, "infinity"))
-    value = INFINITY;
+    value = HUGE_VAL;
   else if (equals_fold(text, bytes, "nan"))
-    value = NAN;
+    value = (double)NAN;
   else if (!split_number(text, bytes, &form))
     return false;
   else if (form.is_hex)

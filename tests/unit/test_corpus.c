@@ -4,6 +4,7 @@
 // Apple's compiler printed comes back byte for byte. The verifier has nothing against them.
 #include "base/file.h"
 #include "ir/op.h"
+#include "mutate_mil.h"
 #include "tap.h"
 #include "text/text.h"
 
@@ -105,6 +106,22 @@ static void check_index(const char *kind, totals *sum) {
   free(data);
 }
 
+// A small one at every token, larger ones here and there: fixed shapes, open shapes, nested blocks.
+static void mutate_corpus(void) {
+  static const struct {
+    const char *name;
+    size_t stride;
+  } texts[] = {{"text/rebeckerspecialties__mlmodelc-export__flexible-enumerated.mil", 1},
+               {"text/christopherkarani__Espresso__ffn_bwd.mil", 5},
+               {"text/FluidInference__mobius__compiled-unified_palette_4bit.mil", 97},
+               {"from_protobuf/adamsro__dtln-aec-coreml__DTLN_AEC_256_Part1.mil", 397}};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/corpus/%s", folder, texts[i].name);
+    mutate_file(path, texts[i].stride);
+  }
+}
+
 static void test_corpus(void) {
   if (!unpack()) SKIP("the shared corpus is not here");
   totals texts = {0}, packages = {0};
@@ -114,6 +131,7 @@ static void test_corpus(void) {
   CHECK(texts.texts == 52);
   CHECK(texts.exact == 22);
   CHECK(packages.texts == 17);
+  mutate_corpus();
   char command[128];
   snprintf(command, sizeof command, "rm -r '%s'", folder);
   CHECK(system(command) == 0);
