@@ -311,6 +311,31 @@ static void test_save(void) {
   milo_text_deinit(&text);
 }
 
+// A program whose blob files were not looked for can be inspected, but does not compile.
+static void test_without_weights(void) {
+  static const char text[] =
+      "program(1.3) { func f(tensor<fp32, [2]> x) {"
+      " tensor<fp32, [2]> w = const()[val = tensor<fp32, [2]>(BLOBFILE(path = "
+      "string(\"@model_path/w.bin\"), offset = uint64(64)))];"
+      " tensor<fp32, [2]> y = mul(x = x, y = w); } -> (y); }";
+  milo_ctx *ctx = NULL;
+  milo_program *program = NULL;
+  CHECK(milo_ctx_create(NULL, &ctx) == MILO_OK);
+  if (CHECK(milo_program_parse(ctx, text, sizeof text - 1, "t", NULL, &program) == MILO_OK)) {
+    CHECK(milo_program_verify(ctx, program) == MILO_OK);
+    for (size_t i = 0; milo_device_name(i) != NULL; i++) {
+      milo_kernel *kernel = NULL;
+      milo_compile_options options = MILO_OPTIONS_INIT(milo_compile_options);
+      options.device = milo_device_name(i);
+      CHECK(milo_compile(ctx, program, &options, &kernel) != MILO_OK);
+      if (!CHECK(strstr(milo_error(ctx), "w.bin") != NULL)) printf("# %s\n", milo_error(ctx));
+      milo_kernel_destroy(kernel);
+    }
+  }
+  milo_program_destroy(program);
+  milo_ctx_destroy(ctx);
+}
+
 int main(void) {
   strcpy(folder, "/tmp/milo_package_XXXXXX");
   if (!mkdtemp(folder)) return 1;
@@ -321,6 +346,7 @@ int main(void) {
   RUN(test_npy_round_trip);
   RUN(test_npy_forms);
   RUN(test_save);
+  RUN(test_without_weights);
   char command[128];
   snprintf(command, sizeof command, "rm -r '%s'", folder);
   if (system(command) != 0) return 1;
