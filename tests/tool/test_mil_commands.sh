@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# milo fmt, check, info and run: what they print and write, what they refuse and with which code.
+set -u
+milo=${MILO_TOOL:?}
+source=${MILO_SOURCE:?}
+work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+check() { # DESCRIPTION COMMAND...: the command succeeds
+  if "${@:2}" >out 2>err; then echo "ok - $1"; else echo "not ok - $1"; cat out err; failed=1; fi
+}
+holds() { # WORDS: what the last command printed holds them
+  if grep -qF -- "$1" out; then
+    echo "ok - prints: $1"
+  else
+    echo "not ok - prints: $1"; cat out; failed=1
+  fi
+}
+json() { # DESCRIPTION PYTHON: what the last command printed, as value j, passes
+  command -v python3 >/dev/null || { echo "ok - $1 # SKIP no python3"; return; }
+  if python3 -c "import json; j = json.load(open('out')); assert $2, j"; then
+    echo "ok - $1"
+  else
+    echo "not ok - $1"; cat out; failed=1
+  fi
+}
+refuse() { # EXIT-CODE WORDS COMMAND...: fails with that code and a message that holds the words
+  local code
+  "${@:3}" >out 2>err
+  code=$?
+  if [ "$code" = "$1" ] && grep -qF -- "$2" err; then
+    echo "ok - refuses: $2"
+  else
+    echo "not ok - refuses: $2 (exit code $code)"; cat err; failed=1
+  fi
+}
+
+cat >twice.mil <<'MIL'
+program(1.3) {
+  func main<ios18>(tensor<fp32, [?, 3]> x, tensor<bf16, [2]> h) {
+    fp32 two = const()[val = fp32(2)];
+    tensor<fp32, [?, 3]> y = mul(x = x, y = two);
+    tensor<bf16, [2]> g = add(x = h, y = h);
+    tensor<int32, [?, 3]> n = cast(x = y, dtype = string("int32"));
+  } -> (y, g, n);
+  func other<ios18>(tensor<fp16, [4]> a, tensor<int32, [2]> i, tensor<bool, [2]> b) {
+    tensor<fp16, [4]> c = relu(x = a);
+    tensor<int32, [2]> j = select(a = i, b = i, cond = b);
+  } -> (c, j);
+}
+MIL
+cat >wrong.mil <<'MIL'
+program(1.3) {
+  func main<ios18>(tensor<fp32, [2]> x) {
+    tensor<fp32, [2]> y = relu(x = z);
+    tensor<fp32, [2] w = relu(x = x);
+  } -> (y);
+}
+MIL
+# [2, 3] fp32, by hand: 0.5 1 1.5 2 2.5 3
+{ printf '\x93NUMPY\x01\x00\x46\x00'
+  printf '%-69s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+  printf '\x00\x00\x00\x3f\x00\x00\x80\x3f\x00\x00\xc0\x3f\x00\x00\x00\x40\x00\x00\x20\x40\x00\x00\x40\x40'
+} >x.npy
+
+check "fmt" "$milo" fmt twice.mil -o canonical.mil
+check "fmt of its own output changes nothing" bash -c "'$milo' fmt canonical.mil | cmp - canonical.mil"
+check "fmt in place" "$milo" fmt canonical.mil -o canonical.mil
+refuse 1 "wrong.mil:3:36: error: 'z' is not defined" "$milo" fmt wrong.mil
+refuse 1 "wrong.mil:4:22: error: expected '>', found 'w'" "$milo" fmt wrong.mil
+refuse 1 "cannot" "$milo" fmt twice.mil -o no/such/out.mil
+refuse 1 "cannot" "$milo" fmt none.mil
+refuse 2 "missing" "$milo" fmt
+
+check "check" "$milo" check twice.mil canonical.mil "$source/tests/data/block.mil"
+holds "twice.mil: ok"
+holds "its weight files are not there"
+refuse 1 "wrong.mil:3:36: error:" "$milo" check twice.mil wrong.mil
+refuse 1 "expected program, found the end" "$milo" check /dev/null
+refuse 1 "it is a folder" "$milo" check .
+check "check --json fails" bash -c "'$milo' check --json twice.mil wrong.mil; [ \$? = 1 ]"
+json "check --json" "[x['ok'] for x in j] == [True, False]"
+# A weight file that is there is checked.
+mkdir weights && printf 'not a blob file' >weights/block.bin && cp "$source/tests/data/block.mil" .
+refuse 1 "is too short" "$milo" check block.mil
+
+check "info" "$milo" info twice.mil
+holds "function other"
+holds "x: tensor<fp32, [?, 3]>"
+check "info --json" "$milo" info --json block.mil
+json "info --json lists the weights" "len(j['functions'][0]['weights']) == 7"
+json "info --json has shapes" "j['functions'][0]['inputs'][0]['shape'] == [1, 16, 1, 8]"
+
+for device in ref cpu; do
+  check "run on $device" "$milo" run twice.mil --input x=x.npy --random 1 --device $device -o out_$device/deep
+  holds "y: tensor<fp32, [2, 3]>"
+done
+check "the devices agree" bash -c \
+  'for f in y g n; do cmp out_ref/deep/$f.npy out_cpu/deep/$f.npy || exit 1; done'
+check "y is 2 x" bash -c \
+  "tail -c 24 out_ref/deep/y.npy | od -An -f -w24 | grep -qE '^ +1 +2 +3 +4 +5 +6\$'"
+check "a result is an input again" "$milo" run twice.mil --input x=out_ref/deep/y.npy --input h=out_ref/deep/g.npy
+check "run --function --json" "$milo" run twice.mil --function other --random 7 --json
+json "run --json" "[o['shape'] for o in j['outputs']] == [[4], [2]]"
+refuse 1 "has no fixed shape" "$milo" run twice.mil --random 1
+refuse 1 "input h" "$milo" run twice.mil --input x=x.npy
+refuse 1 "has no input 'z'" "$milo" run twice.mil --input z=x.npy
+refuse 1 "takes NAME=FILE.npy" "$milo" run twice.mil --input x.npy
+refuse 1 "is given twice" "$milo" run twice.mil --input x=x.npy --input x=x.npy
+refuse 1 "but x.npy holds fp32" "$milo" run twice.mil --function other --input a=x.npy
+refuse 1 "is declared" "$milo" run twice.mil --random 1 --input x=out_ref/deep/g.npy
+refuse 1 "not a .npy file" "$milo" run twice.mil --input x=twice.mil
+refuse 1 "has no function none" "$milo" run twice.mil --function none
+refuse 1 "no device \"gpu\"" "$milo" run twice.mil --input x=x.npy --random 1 --device gpu
+refuse 1 "cannot be made" "$milo" run twice.mil --input x=x.npy --random 1 -o x.npy/out
+refuse 1 "blob file" "$milo" run block.mil --random 1
+refuse 2 "--random takes a whole number" "$milo" run twice.mil --random often
+head -c 100 x.npy >cut.npy
+refuse 1 "truncated" "$milo" run twice.mil --input x=cut.npy --random 1
+exit $failed
