@@ -60,7 +60,9 @@ static void print_help(const command *cmd, const option *options, const option *
   printf("usage: milo %s\n\n%s\n\noptions:\n", cmd->usage, cmd->summary);
   for (const option *o = options; o->name != NULL; o++) print_option(o);
   for (const option *o = shared; o->name != NULL; o++) print_option(o);
-  if (cmd->examples != NULL) printf("\nexamples:\n%s", cmd->examples);
+  if (cmd->examples == NULL) return;
+  const size_t bytes = strlen(cmd->examples);
+  printf("\nexamples:\n%s%s", cmd->examples, cmd->examples[bytes - 1] == '\n' ? "" : "\n");
 }
 
 static bool named(const char *name, const char *text, size_t length) {
