@@ -396,7 +396,8 @@ typedef struct milo_eval_options {
   void *user;
 } milo_eval_options;
 
-/* ids are cut into chunks of seq inputs, each followed by its target; the last may be shorter. */
+/* ids are cut into chunks of seq inputs, each followed by its target. What is left at the end is
+   not scored, so that all chunks count alike; fewer ids than a chunk are one short chunk. */
 MILO_API MILO_MUST_USE milo_status milo_eval(milo_ctx *ctx, const milo_model *model,
                                              const uint32_t *ids, size_t count,
                                              const milo_eval_options *options,

@@ -72,7 +72,8 @@ milo_status milo_eval_run(milo_device *device, const milo_model *model, const ui
                        (long long)c->vocab);
   scoring s = {.ids = ids, .total = count - 1, .seq = options->seq ? options->seq : (size_t)c->seq};
   if (s.seq > s.total) s.seq = s.total;
-  const size_t chunks = (s.total + s.seq - 1) / s.seq;
+  const size_t chunks = s.total / s.seq;
+  s.total = chunks * s.seq;
   s.batch = BATCH_TOKENS / s.seq;
   if (s.batch < 1) s.batch = 1;
   if (s.batch > chunks) s.batch = chunks;
