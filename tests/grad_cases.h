@@ -187,6 +187,22 @@ static const grad_case grad_cases[] = {
     {"x[3,4]",
      "z[3,4] = cumsum(x = x, axis = int32(0), exclusive = bool(true), reverse = bool(true))"},
 
+    // What reductions hand on is the same along an axis: into broadcasts, views, other reductions.
+    {"x[3,4], y[3,1], w[4]",
+     "a[3,4] = mul(x = x, y = y); b[3,4] = add(x = a, y = w); c[3,4] = sin(x = b); "
+     "z[3] = reduce_sum(x = c, axes = {1}); d[3,4] = sub(x = w, y = x); "
+     "y0[] = reduce_mean(x = d)"},
+    {"x[3,4], w[1,4]",
+     "a[12] = reshape(x = x, shape = {12}); z[] = reduce_sum(x = a); "
+     "b[3,4] = mul(x = x, y = w); c[3,1] = reduce_mean(x = b, axes = {1}, keep_dims = bool(true)); "
+     "d[] = reduce_sum_square(x = c); e[4] = reduce_sum(x = x, axes = {0}); f[1,4] = relu(x = w); "
+     "g[] = reduce_sum(x = f); h[3,4] = silu_gate(x = x, y = x); i[] = reduce_mean(x = h)"},
+    {"x[3,5], g[5]",  // RMS norm as public operations
+     "s[3,5] = mul(x = x, y = x); m[3,1] = reduce_mean(x = s, axes = {-1}, keep_dims = "
+     "bool(true)); "
+     "r[3,1] = rsqrt(x = m, epsilon = fp64(0.001)); n[3,5] = mul(x = x, y = r); "
+     "z[3,5] = mul(x = n, y = g)"},
+
     // shape
     {"x[3,4]", "z[2,6] = reshape(x = x, shape = {2, -1})"},
     {"x[3,4,2]", "z[2,3,4] = transpose(x = x, perm = {2, 0, -2})"},

@@ -12,8 +12,11 @@
 // (milo_func_number); those that the builder adds are never asked for.
 struct milo_grad {
   milo_builder builder;
-  const bool *wants;   // by id: depends on what is differentiated, and is floating-point
-  milo_value **total;  // by id: the gradient gathered so far, NULL if there is none
+  const bool *wants;  // by id: depends on what is differentiated, and is floating-point
+  // By id: the gradient gathered so far, NULL if there is none. It has the value's rank, and ones
+  // in place of axes along which it does not change (autodiff widens it for those who need it
+  // whole).
+  milo_value **total;
 };
 
 // ---- emitting ----
@@ -26,7 +29,8 @@ milo_value *milo_grad_reshape(milo_builder *b, milo_value *x, const int64_t *dim
 milo_value *milo_grad_reshape_like(milo_builder *b, milo_value *x, const milo_value *like);
 // x, whose shape broadcasts to like's (dims aligned at the last), repeated to that shape.
 milo_value *milo_grad_widen(milo_builder *b, milo_value *x, const milo_value *like);
-// Sums x down to type's shape, which broadcasts to x's, and casts to its element type.
+// Sums x down to type's shape, which broadcasts to x's, and casts to its element type. Axes that
+// are one in an x of type's rank stay so.
 milo_value *milo_grad_sum_to(milo_builder *b, milo_value *x, const milo_type *type);
 // x with the dims at axes (of a tensor of rank `rank`, sorted) put back as ones.
 milo_value *milo_grad_keep_axes(milo_builder *b, milo_value *x, const bool *is_axis, int rank);

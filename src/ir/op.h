@@ -66,7 +66,8 @@ typedef struct milo_grad milo_grad;
 typedef milo_status milo_vjp_fn(milo_grad *g, const milo_op *op, milo_value *const *seeds);
 milo_builder *milo_grad_builder(milo_grad *g);
 bool milo_grad_wants(const milo_grad *g, const milo_value *value);
-// Adds to value's gradient. grad may have a shape that value was broadcast to: it is summed down.
+// Adds to value's gradient. grad may have a shape that value was broadcast to: it is summed down. It
+// may also be of value's rank with ones where it is the same along an axis.
 void milo_grad_add(milo_grad *g, milo_value *value, milo_value *grad);
 
 // Defines a composite: emits public operations (or simpler composites) that compute op's results.

@@ -69,6 +69,23 @@ static milo_status check_operation(const milo_op *op, milo_diag *diag) {
   return MILO_OK;
 }
 
+// Does the gradient of op take a seed that is narrower than the result, as reductions hand it on?
+// Elementwise operations broadcast it where they need it whole, unless an argument was broadcast
+// itself: its gradient is a sum, in which every element counts.
+static bool takes_narrow_seeds(const milo_grad *g, const milo_op *op) {
+  const unsigned traits = milo_op_info_get(op->code)->traits;
+  if ((traits & MILO_OP_ELEMENTWISE) == 0 || (traits & MILO_OP_COMPOSITE) != 0) return false;
+  const milo_type *result = &op->results[0]->type;
+  for (size_t i = 0; i < op->arg_count; i++)
+    for (size_t k = 0; k < op->args[i].count; k++) {
+      const milo_value *x = op->args[i].values[k];
+      if (g->wants[x->id] && (x->type.rank != result->rank ||
+                              milo_type_elements(&x->type) != milo_type_elements(result)))
+        return false;
+    }
+  return true;
+}
+
 static milo_status differentiate(milo_grad *g, milo_op *op, milo_arena *scratch) {
   milo_value **seeds = MILO_NEW_ARRAY(scratch, milo_value *, op->result_count);
   bool any = false;
@@ -79,6 +96,9 @@ static milo_status differentiate(milo_grad *g, milo_op *op, milo_arena *scratch)
   if (!any || !op_uses(op, g->wants)) return MILO_OK;
   MILO_TRY(check_operation(op, g->builder.diag));
   g->builder.loc = op->loc;
+  if (!takes_narrow_seeds(g, op))
+    for (size_t i = 0; i < op->result_count; i++)
+      if (seeds[i] != NULL) seeds[i] = milo_grad_widen(&g->builder, seeds[i], op->results[i]);
   return milo_op_info_get(op->code)->vjp(g, op, seeds);
 }
 
@@ -109,7 +129,7 @@ static void add_result(milo_grad *g, milo_func *func, const milo_value *param, c
                        const milo_op *last_forward) {
   milo_builder *b = &g->builder;
   milo_value *grad = g->total[param->id];
-  if (grad == NULL) grad = milo_grad_fill(b, param->type, 0);
+  grad = grad != NULL ? milo_grad_widen(b, grad, param) : milo_grad_fill(b, param->type, 0);
   if (b->status != MILO_OK) return;
   bool own = grad->def != NULL && grad->literal == NULL;
   for (const milo_op *op = last_forward; op != NULL && own; op = op->prev) own = op != grad->def;

@@ -138,6 +138,14 @@ static size_t count_ops(const milo_func *func) {
   return count;
 }
 
+static int max_rank(const milo_func *func) {
+  int rank = 5;
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next)
+    for (size_t i = 0; i < op->result_count; i++)
+      if (op->results[i]->type.rank > rank) rank = op->results[i]->type.rank;
+  return rank;
+}
+
 // A copy of func that also returns the gradients of its floating-point inputs. NULL after
 // reporting.
 static milo_func *differentiate(const milo_func *func, const char *name, bool keep_composites,
@@ -155,7 +163,8 @@ static milo_func *differentiate(const milo_func *func, const char *name, bool ke
     status = milo_pass_run_all(joint, &passes, diag);
   const size_t ops = count_ops(joint);
   if (status == MILO_OK) status = milo_pass_run_all(joint, &passes, diag);
-  CHECK(count_ops(joint) == ops);  // no dead or double work was left
+  CHECK(count_ops(joint) == ops);            // no dead or double work was left
+  CHECK(max_rank(joint) <= max_rank(func));  // what Core ML takes
   if (CHECK(status == MILO_OK)) return joint;
   printf("# %s\n", milo_diag_text(diag));
   return NULL;

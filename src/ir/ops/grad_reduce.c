@@ -36,8 +36,7 @@ static milo_status differentiate(milo_grad *g, const milo_op *op, milo_value *dy
   list_axes(&r);
   r.y = milo_grad_keep_axes(b, op->results[0], r.is_axis, rank);
   r.dy = milo_grad_keep_axes(b, dy, r.is_axis, rank);
-  milo_value *dx = fn(&r);
-  milo_grad_add(g, r.x, milo_grad_widen(b, dx, r.x));
+  milo_grad_add(g, r.x, fn(&r));
   return b->status;
 }
 
