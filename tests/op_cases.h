@@ -156,6 +156,12 @@ static const op_case op_cases[] = {
     {"cast", "fp64[1] x = 1.00048828125000001",
      Y("fp16, [1]", "cast(x = x, dtype = string(\"fp16\"))"), "fp16[1] y = 1"},
 
+    // every float type; bf16 has 8 bits: 257 lies between 256 and 258
+    {"add", "bf16[2] x = 256 1; bf16[2] y0 = 1 0.5", Y("bf16, [2]", "add(x = x, y = y0)"),
+     "bf16[2] y = 256 1.5"},
+    {"mul", "fp64[1] x = 1.0000000000000002; fp64[1] y0 = 3", Y("fp64, [1]", "mul(x = x, y = y0)"),
+     "fp64[1] y = 3.0000000000000009"},
+
     // matrix products
     {"matmul", "fp32[2,3] x = 1 2 3 4 5 6; fp32[3,2] w = 1 0 0 1 1 1",
      Y("fp32, [2,2]", "matmul(x = x, y = w)"), "fp32[2,2] y = 4 5 10 11"},
@@ -167,6 +173,8 @@ static const op_case op_cases[] = {
      Y("fp32, [2,3,1,1]", "matmul(x = x, y = w)"), "fp32[2,3,1,1] y = 3 2 1 7 4 3"},
     {"matmul", "int32[1,2] x = 65536 3; int32[2,1] w = 65536 5",
      Y("int32, [1,1]", "matmul(x = x, y = w)"), "int32[1,1] y = 15"},
+    {"matmul", "fp16[1,3] x = 1 1 1; fp16[3,1] w = 2048 1 1",
+     Y("fp16, [1,1]", "matmul(x = x, y = w)"), "fp16[1,1] y = 2050"},
     {"linear", "fp32[1,3] x = 1 2 3",
      Y("fp32, [1,2]",
        "linear(x = x, weight = tensor<fp32, [2,3]>([[1,0,1],[0,-1,0]]), "

@@ -9,7 +9,7 @@
 #include "tap.h"
 #include "text/text.h"
 
-enum { RUN_MAX_TENSORS = 16, RUN_MAX_ELEMENTS = 256 };
+enum { RUN_MAX_TENSORS = 16, RUN_MAX_ELEMENTS = 1024 };
 
 typedef struct run_tensor {
   char name[32];

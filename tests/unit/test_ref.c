@@ -220,6 +220,14 @@ static void test_too_large(void) {
   milo_buffer *buffer;
   CHECK(milo_buffer_alloc(SIZE_MAX / 2, &diag, &buffer) == MILO_ERR_NO_MEMORY);
   CHECK(buffer == NULL);
+  // 2^52 bytes, more than any address space
+  check_refused("fp32[1] x = 1",
+                "tensor<fp32, [1, 1, 1]> e = expand_dims(x = x, axes = tensor<int32, [2]>([0, 1]))"
+                "[name = string(\"e\")];"
+                "tensor<fp32, [1048576, 1048576, 1024]> h = tile(x = e, "
+                "reps = tensor<int32, [3]>([1048576, 1048576, 1024]))[name = string(\"h\")];"
+                "tensor<fp32, []> y = reduce_sum(x = h)[name = string(\"y\")];",
+                "fp32[] y = 0", MILO_ERR_NO_MEMORY, "no memory for h");
   milo_device *device;
   CHECK(milo_device_open("abacus", &host, &diag, &device) == MILO_ERR_NOT_FOUND);
   milo_diag_deinit(&diag);

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+// Every composite, whole and expanded, on every device, against its definition on ref, at odd
+// sizes, in fp32 and fp16.
+#include "base/rng.h"
+#include "op_run.h"
+#include "pass/pass.h"
+
+typedef struct composite_case {
+  const char *name;
+  const char *inputs;  // types and names; T stands for the element type. Values are drawn.
+  const char *body;
+  const char *results;
+} composite_case;
+
+#define ATTENTION(arguments)                                                                 \
+  "tensor<T, [2,4,5,6]> o, tensor<T, [2,4,5]> l = attention(query = q, key = k, value = v, " \
+  "scale = fp32(0.4)" arguments ")[name = string(\"o\")];"
+static const composite_case cases[] = {
+    {"rms_norm", "T[3,5,7] x; T[7] w",
+     "tensor<T, [3,5,7]> y = rms_norm(x = x, weight = w, epsilon = fp32(1e-3))"
+     "[name = string(\"y\")];",
+     "T[3,5,7] y"},
+    {"rms_norm_grad", "T[3,5,7] g; T[3,5,7] x; T[7] w",
+     "tensor<T, [3,5,7]> y, tensor<T, [7]> z = rms_norm_grad(grad = g, x = x, weight = w)"
+     "[name = string(\"y\")];",
+     "T[3,5,7] y; T[7] z"},
+    {"rope", "T[2,3,5,6] x; T[5,3] c; T[5,3] s",
+     "tensor<T, [2,3,5,6]> y = rope(x = x, cos = c, sin = s)[name = string(\"y\")];",
+     "T[2,3,5,6] y"},
+    {"rope half inverse", "T[3,5,6] x; T[5,3] c; T[5,3] s",
+     "tensor<T, [3,5,6]> y = rope(x = x, cos = c, sin = s, pairing = string(\"half\"), "
+     "inverse = bool(true))[name = string(\"y\")];",
+     "T[3,5,6] y"},
+    {"attention", "T[2,4,5,6] q; T[2,2,5,6] k; T[2,2,5,6] v", ATTENTION(""),
+     "T[2,4,5,6] o; T[2,4,5] l"},
+    {"attention, not causal", "T[2,4,5,6] q; T[2,2,9,6] k; T[2,2,9,6] v",
+     ATTENTION(", causal = bool(false)"), "T[2,4,5,6] o; T[2,4,5] l"},
+    {"attention at a position", "T[2,4,5,6] q; T[2,2,9,6] k; T[2,2,9,6] v; int32[] p",
+     ATTENTION(", position = p"), "T[2,4,5,6] o; T[2,4,5] l"},
+    {"attention_grad", "T[2,4,5,6] g; T[2,4,5,6] q; T[2,2,5,6] k; T[2,2,5,6] v",
+     ATTENTION("") "tensor<T, [2,4,5,6]> dq, tensor<T, [2,2,5,6]> dk, tensor<T, [2,2,5,6]> dv = "
+                   "attention_grad(grad = g, query = q, key = k, value = v, out = o, lse = l, "
+                   "scale = fp32(0.4))[name = string(\"dq\")];",
+     "T[2,4,5,6] dq; T[2,2,5,6] dk; T[2,2,5,6] dv"},
+    {"attention_grad, not causal", "T[2,4,5,6] g; T[2,4,5,6] q; T[2,2,3,6] k; T[2,2,3,6] v",
+     ATTENTION(", causal = bool(false)") "tensor<T, [2,4,5,6]> dq, tensor<T, [2,2,3,6]> dk, "
+                                         "tensor<T, [2,2,3,6]> dv = attention_grad(grad = g, "
+                                         "query = q, key = k, value = v, out = o, lse = l, "
+                                         "scale = fp32(0.4), causal = bool(false))"
+                                         "[name = string(\"dq\")];",
+     "T[2,4,5,6] dq; T[2,2,3,6] dk; T[2,2,3,6] dv"},
+    {"silu_gate", "T[3,5] x; T[3,5] g",
+     "tensor<T, [3,5]> y = silu_gate(x = x, y = g)[name = string(\"y\")];", "T[3,5] y"},
+    {"silu_gate_grad", "T[3,5] d; T[3,5] x; T[3,5] g",
+     "tensor<T, [3,5]> y, tensor<T, [3,5]> z = silu_gate_grad(grad = d, x = x, y = g)"
+     "[name = string(\"y\")];",
+     "T[3,5] y; T[3,5] z"},
+    {"cross_entropy", "T[7,13] x; int32[7] t",
+     "tensor<T, [7]> y, tensor<T, [7]> z = cross_entropy(logits = x, target = t)"
+     "[name = string(\"y\")];",
+     "T[7] y; T[7] z"},
+    {"cross_entropy_grad", "T[7] g; T[7,13] x; int32[7] t",
+     "tensor<T, [7]> n, tensor<T, [7]> l = cross_entropy(logits = x, target = t)"
+     "[name = string(\"n\")];"
+     "tensor<T, [7,13]> y = cross_entropy_grad(grad = g, logits = x, target = t, lse = l)"
+     "[name = string(\"y\")];",
+     "T[7,13] y"},
+    {"adamw", "T[3,7] x; T[3,7] g; T[3,7] m; T[3,7] v0; T[] r; T[] s; T[] b1; T[] b2",
+     "tensor<T, [3,7]> v = square(x = v0)[name = string(\"v\")];"
+     "tensor<T, []> c1 = exp(x = b1)[name = string(\"c1\")];"
+     "tensor<T, []> c2 = exp(x = b2)[name = string(\"c2\")];"
+     "tensor<T, [3,7]> y, tensor<T, [3,7]> z, tensor<T, [3,7]> w = adamw(param = x, grad = g, "
+     "m = m, v = v, lr = r, grad_scale = s, bias1 = c1, bias2 = c2, beta1 = fp32(0.9), "
+     "beta2 = fp32(0.95), epsilon = fp32(1e-2), weight_decay = fp32(0.1))[name = string(\"y\")];",
+     "T[3,7] y; T[3,7] z; T[3,7] w"},
+};
+
+// Replaces the element type, T, and gives each tensor the values that draw makes.
+static void write_type(const char *text, const char *dtype, milo_text *out) {
+  for (const char *p = text; *p != '\0'; p++) {
+    const bool whole = *p == 'T' && (p == text || strchr(" <;", p[-1]) != NULL);
+    if (whole)
+      milo_text_puts(out, dtype);
+    else
+      milo_text_putc(out, *p);
+  }
+}
+
+// Elements of the shape "2,3" that ends at end.
+static size_t count_of(const char *shape, const char *end) {
+  size_t count = 1;
+  while (shape < end) {
+    char *after;
+    count *= strtoul(shape, &after, 10);
+    shape = after + 1;
+  }
+  return count;
+}
+
+// "fp32[2] x; int32[] p" with values: floats in (-1, 1), integers 0 to 4.
+static void draw(const char *inputs, run_tensors *out) {
+  milo_text text = {0};
+  uint64_t drawn = 0;
+  for (const char *p = inputs; *p != '\0';) {
+    const char *open = strchr(p, '['), *close = strchr(p, ']'), *end = strchr(p, ';');
+    if (end == NULL) end = p + strlen(p);
+    milo_text_add(&text, p, (size_t)(end - p));
+    milo_text_puts(&text, " =");
+    const size_t count = count_of(open + 1, close);
+    for (size_t i = 0; i < count; i++, drawn++) {
+      if (strstr(p, "int32") != NULL && strstr(p, "int32") < end)
+        milo_text_printf(&text, " %d", (int)milo_rng_below(11, 3, drawn, 5));
+      else
+        milo_text_printf(&text, " %.4f", 2 * milo_rng_uniform(11, 3, drawn) - 1);
+    }
+    if (*end == ';') milo_text_puts(&text, ";");
+    p = *end == ';' ? end + 1 : end;
+  }
+  run_parse(text.data, out);
+  milo_text_deinit(&text);
+}
+
+static void check_on(milo_device *device, const milo_program *program, bool expand,
+                     const run_tensors *inputs, const run_tensors *wanted, const char *name,
+                     double steps) {
+  static run_tensors results;
+  milo_diag diag = {0};
+  milo_program *copy = milo_program_create();
+  milo_func *func = milo_func_clone(copy, milo_program_find_func(program, NULL), "main");
+  const milo_pass_options options = {0};
+  milo_status status = expand ? milo_pass_expand(func, &options, &diag) : MILO_OK;
+  results = *wanted;
+  if (status == MILO_OK) status = run_func(device, func, inputs, &results, &diag);
+  if (!CHECK(status == MILO_OK) || !CHECK(run_compare(&results, wanted, steps)))
+    printf("# %s, %s, on %s: %s\n", name, expand ? "expanded" : "whole", device->type->name,
+           milo_diag_text(&diag));
+  milo_program_destroy(copy);
+  milo_diag_deinit(&diag);
+}
+
+static void run_case(const composite_case *c, const char *dtype, double steps) {
+  static run_tensors inputs, wanted;
+  static const milo_host host = {0};
+  milo_diag diag = {0};
+  milo_text text[3] = {{0}, {0}, {0}};
+  write_type(c->inputs, dtype, &text[0]);
+  write_type(c->body, dtype, &text[1]);
+  write_type(c->results, dtype, &text[2]);
+  draw(text[0].data, &inputs);
+  draw(text[2].data, &wanted);
+  milo_program *program = run_program(&inputs, text[1].data, &wanted, &diag);
+  if (!CHECK(program != NULL)) printf("# %s: %s\n", c->name, milo_diag_text(&diag));
+  for (size_t i = 0; program != NULL && milo_device_types[i] != NULL; i++) {
+    milo_device *device;
+    if (milo_device_open(milo_device_types[i]->name, &host, &diag, &device) != MILO_OK) continue;
+    if (i == 0) {  // ref, whole: the definition
+      const milo_func *func = milo_program_find_func(program, NULL);
+      if (!CHECK(run_func(device, func, &inputs, &wanted, &diag) == MILO_OK))
+        printf("# %s: %s\n", c->name, milo_diag_text(&diag));
+    } else {
+      check_on(device, program, false, &inputs, &wanted, c->name, steps);
+    }
+    check_on(device, program, true, &inputs, &wanted, c->name, steps);
+    milo_device_close(device);
+  }
+  milo_program_destroy(program);
+  for (int i = 0; i < 3; i++) milo_text_deinit(&text[i]);
+  milo_diag_deinit(&diag);
+}
+
+static void test_fp32(void) {
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) run_case(&cases[i], "fp32", 40);
+}
+
+// Expanded programs round each step, so a few roundings may add up.
+static void test_fp16(void) {
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) run_case(&cases[i], "fp16", 12);
+}
+
+static void test_every_composite_has_a_case(void) {
+  for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++) {
+    const milo_op_info *info = milo_op_info_get((milo_opcode)code);
+    if ((info->traits & MILO_OP_COMPOSITE) == 0) continue;
+    bool found = false;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+      found = found || strstr(cases[i].body, info->name) != NULL;
+    if (!CHECK(found) || !CHECK(info->decompose != NULL)) printf("# %s\n", info->name);
+  }
+}
+
+int main(void) {
+  RUN(test_fp32);
+  RUN(test_fp16);
+  RUN(test_every_composite_has_a_case);
+  return tap_done();
+}
