@@ -85,7 +85,7 @@ milo_value *milo_emit_values(milo_builder *b, milo_opcode code, milo_value *cons
 static milo_value *emit_const(milo_builder *b, milo_literal literal) {
   if (b->status != MILO_OK) return NULL;
   milo_op *op = milo_op_create(b->block, b->before, "const", b->loc);
-  milo_value *value = milo_op_add_result(op, milo_func_fresh_name(b->func, "const"), literal.type);
+  milo_value *value = milo_op_add_result(op, milo_func_fresh_name(b->func, "c"), literal.type);
   milo_attrs_add(arena_of(b), &op->attrs, "name", string_literal(arena_of(b), value->name));
   milo_attrs_add(arena_of(b), &op->attrs, "val", literal);
   value->literal = milo_attrs_find(&op->attrs, "val");
