@@ -53,12 +53,17 @@ milo_value *milo_grad_reshape_like(milo_builder *b, milo_value *x, const milo_va
 
 milo_value *milo_grad_widen(milo_builder *b, milo_value *x, const milo_value *like) {
   if (b->status != MILO_OK) return NULL;
+  if (milo_type_elements(&like->type) == 0) {  // tile does not repeat zero times
+    milo_type type = like->type;
+    type.dtype = x->type.dtype;
+    return milo_grad_fill(b, type, 0);
+  }
   const int rank = like->type.rank, missing = rank - x->type.rank;
   int64_t dims[MILO_MAX_RANK] = {0}, reps[MILO_MAX_RANK] = {0};
   bool repeats = false;
   for (int i = 0; i < rank; i++) {
     dims[i] = i < missing ? 1 : x->type.dims[i - missing];
-    reps[i] = dims[i] == 0 ? 1 : like->type.dims[i] / dims[i];
+    reps[i] = like->type.dims[i] / dims[i];
     repeats = repeats || reps[i] != 1;
   }
   x = milo_grad_reshape(b, x, dims, rank);

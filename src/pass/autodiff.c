@@ -5,6 +5,8 @@
 //   after:   forward operations are as they were; behind them stand the gradients, last operation
 //            first; what nobody uses is left for dce
 //   cost:    one walk forward, one back
+#include <string.h>
+
 #include "base/number.h"
 #include "ir/grad.h"
 #include "pass/pass.h"
@@ -104,8 +106,24 @@ static milo_status differentiate(milo_grad *g, milo_op *op, milo_arena *scratch)
 
 // ---- seeds and results ----
 
+static milo_value *find_inner(const milo_func *func, const char *name) {
+  for (milo_op *op = func->body->first; op != NULL; op = op->next)
+    for (size_t i = 0; i < op->result_count; i++)
+      if (strcmp(op->results[i]->name, name) == 0) return op->results[i];
+  return NULL;
+}
+
+// grad_<name>, which callers count on: a value inside the function that is called so gives way, an
+// input or output does not.
 static const char *grad_name(milo_func *func, const char *name) {
-  return milo_func_fresh_name(func, milo_arena_printf(&func->program->arena, "grad_%s", name));
+  const char *wanted = milo_arena_printf(&func->program->arena, "grad_%s", name);
+  const char *fresh = milo_func_fresh_name(func, wanted);
+  milo_value *inner = find_inner(func, wanted);
+  if (inner == NULL) return fresh;
+  for (size_t i = 0; i < func->body->output_count; i++)
+    if (func->body->outputs[i] == inner) return fresh;
+  milo_value_rename(inner, fresh);
+  return wanted;
 }
 
 static milo_status add_seeds(milo_grad *g, milo_func *func) {

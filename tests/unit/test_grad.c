@@ -514,7 +514,7 @@ static const choice choices[] = {
      "0 0.3333333333333333 0.3333333333333333 0.3333333333333333"},
     {"z[3] = relu(x = x)", "-1 0 1", "0 0 1"},
     {"z[4] = relu6(x = x)", "0 3 6 7", "0 1 0 0"},
-    {"z[4] = clip(x = x, alpha = fp64(-1), beta = fp64(1))", "-2 -1 1 2", "0 1 1 0"},
+    {"z[5] = clip(x = x, alpha = fp64(-1), beta = fp64(1))", "-2 -1 1 2 0", "0 0 0 0 1"},
     {"z[3] = leaky_relu(x = x, alpha = fp64(0.25))", "-1 0 1", "0.25 0.25 1"},
     {"z[3] = abs(x = x)", "-2 0 2", "-1 0 1"},
     {"z[2] = sqrt(x = x)", "0 4", "inf 0.25"},
@@ -620,6 +620,30 @@ static void test_refused(void) {
   milo_diag_deinit(&diag);
 }
 
+// ---- names ----
+
+// Values inside the function give way to the names that callers know; inputs and outputs do not.
+static void test_names(void) {
+  const char *mil = "program(1.3)\n{\nfunc main<ios18>(tensor<fp32, [2]> x, tensor<fp32, [2]> y, "
+                    "tensor<fp32, [2]> grad_y) {\n"
+                    "tensor<fp32, [2]> grad_z = mul(x = x, y = y);\n"
+                    "tensor<fp32, [2]> grad_x = mul(x = grad_z, y = grad_y);\n"
+                    "tensor<fp32, [2]> z = exp(x = grad_x);\n} -> (z);\n}";
+  milo_diag diag = {0};
+  milo_program *program = parse(mil, &diag);
+  if (program == NULL) return;
+  milo_func *func = program->funcs[0];
+  milo_value *wrt[] = {func->body->params[0], func->body->params[1]};
+  CHECK(milo_autodiff(func, wrt, 2, &diag) == MILO_OK);
+  CHECK(milo_ir_verify_func(func, &diag) == MILO_OK);
+  CHECK_STR(func->body->params[3]->name, "grad_z");
+  CHECK_STR(func->body->outputs[0]->name, "z");
+  CHECK_STR(func->body->outputs[1]->name, "grad_x");
+  CHECK(strncmp(func->body->outputs[2]->name, "grad_y_", 7) == 0);
+  milo_program_destroy(program);
+  milo_diag_deinit(&diag);
+}
+
 // ---- what split stores ----
 
 static size_t tap_bytes(const char *inputs, const char *body, size_t *out_taps) {
@@ -681,6 +705,7 @@ int main(void) {
   RUN(test_adamw);
   RUN(test_choices);
   RUN(test_refused);
+  RUN(test_names);
   RUN(test_taps);
   return tap_done();
 }

@@ -180,8 +180,8 @@ UNARY(elu) {
 
 UNARY(clip) {
   const double low = milo_op_float(u->op, "alpha"), high = milo_op_float(u->op, "beta");
-  milo_value *above = milo_grad_compare(u->b, MILO_OP_greater_equal, u->x, low);
-  milo_value *below = milo_grad_compare(u->b, MILO_OP_less_equal, u->x, high);
+  milo_value *above = milo_grad_compare(u->b, MILO_OP_greater, u->x, low);
+  milo_value *below = milo_grad_compare(u->b, MILO_OP_less, u->x, high);
   milo_value *inside = milo_b_binary(u->b, MILO_OP_logical_and, above, below);
   return milo_grad_where(u->b, inside, u->dy, 0);
 }
