@@ -166,12 +166,13 @@ bool milo_emit_gather(milo_code *c, const milo_op *op) {
   return true;
 }
 
-// ---- scatter, mode add ----
+// ---- scatter, modes add and update ----
 
 typedef struct scatter {
   milo_view data, indices, updates, out;  // dense, fp32 but for indices
   const milo_op *op;
   size_t outer, dim, count, inner, columns;  // columns of a task
+  bool replace;                              // mode update
 } scatter;
 
 typedef struct scatter_job {
@@ -196,8 +197,11 @@ static void scatter_task(void *user, size_t t, int worker) {
       memcpy(out + i * a->inner, w->data + (outer * a->dim + i) * a->inner + j, n * sizeof *out);
   for (size_t i = 0; i < a->count; ++i) {
     float *to = out + index_at(&a->indices, w->indices, i, a->dim) * a->inner;
-    w->kernels->binary[MILO_BINARY_add](
-        to, to, w->updates + (outer * a->count + i) * a->inner + j, n);
+    const float *from = w->updates + (outer * a->count + i) * a->inner + j;
+    if (a->replace)
+      memcpy(to, from, n * sizeof *to);
+    else
+      w->kernels->binary[MILO_BINARY_add](to, to, from, n);
   }
 }
 
@@ -219,9 +223,11 @@ static milo_status run_scatter(const milo_cpu_run *run, const void *args) {
 bool milo_emit_scatter(milo_code *c, const milo_op *op) {
   const milo_value *data = milo_op_in(op, "data"), *indices = milo_op_in(op, "indices");
   if (data->type.dtype != MILO_FP32 || milo_dtype_bits(indices->type.dtype) < 8) return false;
-  if (strcmp(milo_op_string(op, "mode"), "add") != 0) return false;
+  const bool replace = strcmp(milo_op_string(op, "mode"), "update") == 0;
+  if (!replace && strcmp(milo_op_string(op, "mode"), "add") != 0) return false;
   const int axis = milo_op_axis(op, "axis", data->type.rank);
   scatter *a = MILO_NEW(&c->arena, scatter);
+  a->replace = replace;
   const milo_view vd = milo_code_view(c, data), vi = milo_code_view(c, indices);
   const milo_view vu = milo_code_in(c, op, "updates");
   a->op = op;
