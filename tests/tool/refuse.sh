@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+# What the scripts on bad input share: a folder to work in, and checks of what a command says.
+#
+# Sourced. The working folder is $work/here; what a command prints goes beside it, so that "nothing
+# half-written" can be checked by comparing the folder before and after.
+set -u
+milo=${MILO_TOOL:?}
+"$milo" --version >/dev/null 2>&1 || { echo "skipped: the command does not run yet"; exit 77; }
+work=$(mktemp -d) && trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+mkdir "$work/here" && cd "$work/here" || exit 1
+out=$work/out err=$work/err
+failed=0
+sanitizers='Sanitizer|runtime error:|Assertion|core dumped|Segmentation|Aborted'
+
+bad() { # DESCRIPTION: the check that just ran failed
+  echo "not ok - $1"
+  head -c 1000 "$out" | head -5
+  head -c 3000 "$err"
+  failed=1
+}
+
+check() { # DESCRIPTION COMMAND...: the command succeeds
+  if "${@:2}" >"$out" 2>"$err"; then echo "ok - $1"; else bad "$1"; fi
+}
+
+# Names and contents of all files here.
+state() { find . -type f -exec cksum {} + 2>/dev/null | sort; find . ! -type f | sort; }
+
+# CODE WORDS MESSAGE-PATTERN COMMAND...: ends with CODE; standard error has one line that matches
+# MESSAGE-PATTERN, no sanitizer report, and holds WORDS; no file here changed.
+refused() {
+  local code before
+  before=$(state)
+  timeout 60 "${@:4}" >"$out" 2>"$err" </dev/null
+  code=$?
+  local title
+  title="$(basename "$4") $(echo "${@:5}" | head -c 100 | head -1): $2"
+  if [ "$code" != "$1" ]; then bad "$title (exit code $code, expected $1)"; return; fi
+  if grep -qE "$sanitizers" "$err"; then bad "$title (crash)"; return; fi
+  if [ "$(grep -acE -- "$3" "$err")" != 1 ]; then bad "$title (not one message)"; return; fi
+  if ! grep -qaF -- "$2" "$err"; then bad "$title (other words)"; return; fi
+  if [ "$(state)" != "$before" ]; then
+    echo "$before" >"$out"; state >"$err"; bad "$title (files changed)"; return
+  fi
+  [ -n "${QUIET:-}" ] || echo "ok - $title"
+}
+
+# CODE WORDS ARGUMENTS...: milo ARGUMENTS is refused with one message.
+refuse() { refused "$1" "$2" '^milo( [a-z]+)?: ' "$milo" "${@:3}"; }
+
+# The first N bytes of a file.
+cut_at() { head -c "$2" "$1"; } # FILE N
+
+# A file with one byte changed: FILE OFFSET XOR >RESULT
+flip() {
+  local byte
+  byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+  head -c "$2" "$1"
+  printf "\\x$(printf %02x $((byte ^ $3)))"
+  tail -c +$(($2 + 2)) "$1"
+}
+
+# Models that train in no time, and something to train them on.
+make_inputs() {
+  printf '{"dim": 8, "hidden": 12, "layers": 1, "heads": 2, "seq": 16, "vocab": 300}\n' >tiny.json
+  "$milo" stories -n 20 --seed 3 -o text.txt >/dev/null &&
+    "$milo" tokenize train text.txt --vocab 300 -o tok.bin >/dev/null &&
+    "$milo" tokenize encode text.txt -t tok.bin -o data.u16 >/dev/null || exit 1
+}
