@@ -330,8 +330,8 @@ typedef struct milo_model_config {
   bool untied;          /* classifier has weights of its own */
 } milo_model_config;
 
-/* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M"), or a JSON
-   description file. */
+/* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M"), a JSON
+   description file, or a folder written by milo_train. */
 MILO_API MILO_MUST_USE milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
                                                           milo_model_config *out_config);
 MILO_API const char *milo_model_name(size_t index); /* built-in names; NULL past the end */
@@ -454,7 +454,8 @@ typedef struct milo_train_result {
 /*
  * Trains model in place on ids. With out_dir: metrics.jsonl (a line a step), checkpoint.milo
  * (written atomically, holds parameters, moments and position), model.bin (llama2.c), and
- * model.json. The result of a run does not depend on threads or on being stopped and resumed.
+ * model.json. A checkpoint replaces the one before when the loss with its weights is known to be
+ * finite. The result of a run does not depend on threads or on being stopped and resumed.
  */
 MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model,
                                               const uint32_t *ids, size_t count,

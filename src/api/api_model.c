@@ -12,7 +12,9 @@
 
 milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
                                    milo_model_config *out_config) {
-  return milo_model_config_read(name_or_path, milo_ctx_begin(ctx), out_config);
+  milo_diag *diag = milo_ctx_begin(ctx);
+  return milo_file_is_dir(name_or_path) ? milo_train_load_config(name_or_path, diag, out_config)
+                                        : milo_model_config_read(name_or_path, diag, out_config);
 }
 
 const char *milo_model_name(size_t index) { return milo_model_config_name(index); }

@@ -319,7 +319,10 @@ milo_status milo_file_make_dir(const char *path, milo_diag *diag) {
     const char kept = *end;
     *end = '\0';
     if (mkdir(partial, 0777) != 0 && !milo_file_is_dir(partial))
-      status = fail_errno(diag, "create the folder", partial);
+      status = errno == EEXIST
+                   ? milo_fail(diag, MILO_NO_LOC, MILO_ERR_IO,
+                               "cannot create the folder '%s': a file has that name", partial)
+                   : fail_errno(diag, "create the folder", partial);
     *end = kept;
   }
   free(partial);

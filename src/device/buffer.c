@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "base/number.h"
 #include "device/device.h"
 
@@ -13,6 +14,8 @@ enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, BIG = 2 * HUGE_PAGE };
 static void *alloc_huge(size_t bytes) {
   size_t rounded;
   if (!milo_size_add(bytes, HUGE_PAGE - 1, &rounded)) return NULL;
+  // A system that gives out more than it has would end the process when the zeros are written.
+  if (rounded > milo_available_memory_bytes()) return NULL;
   void *data = NULL;
   if (posix_memalign(&data, HUGE_PAGE, rounded / HUGE_PAGE * HUGE_PAGE) != 0) return NULL;
 #ifdef MADV_HUGEPAGE

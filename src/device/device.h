@@ -15,6 +15,7 @@ typedef struct milo_host {
 } milo_host;
 
 // Memory that executables read and write. Counted. Host-visible, 64-byte aligned, zeroed.
+// MILO_ERR_NO_MEMORY also where the system would promise more than it has left.
 struct milo_buffer {
   int refs;
   size_t bytes;

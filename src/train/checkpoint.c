@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/config.h"
+
 enum { PARTS = 3, MAX_FIELDS = 48 };
 
 // Tensors are named "<part>.<weight>".
@@ -62,8 +64,11 @@ static milo_store_field get(const member *m, const void *object) {
 
 static void set(const member *m, void *object, const milo_store_field *field) {
   char *at = (char *)object + m->offset;
+  const bool flag = field->count != 0;
   if (m->kind == MILO_FIELD_NUMBER)
     memcpy(at, &field->number, sizeof field->number);
+  else if (m->bytes == sizeof flag)
+    memcpy(at, &flag, sizeof flag);
   else
     memcpy(at, &field->count, m->bytes);
 }
@@ -125,6 +130,17 @@ static milo_status differs(const milo_store *store, const milo_store_field *was,
   return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                    "cannot resume from %s: %s was %s in that run and is %s now",
                    milo_store_path(store), name, old_text, new_text);
+}
+
+milo_status milo_checkpoint_config(const milo_store *store, milo_diag *diag,
+                                   milo_model_config *out_config) {
+  milo_model_config config = {.struct_bytes = sizeof config};
+  milo_store_field field;
+  for (size_t i = 0; i < CONFIGS; i++) {
+    MILO_TRY(find(store, config_members[i].name, config_members[i].kind, &field, diag));
+    set(&config_members[i], &config, &field);
+  }
+  return milo_model_config_complete(&config, diag, out_config);
 }
 
 milo_status milo_checkpoint_options(const milo_store *store, const milo_model_config *config,

@@ -20,6 +20,9 @@ MILO_MUST_USE milo_status milo_checkpoint_write(const char *path, const milo_mod
                                                 const milo_train_state *state, const float *first,
                                                 const float *second, milo_diag *diag);
 
+// The shape of the model in a checkpoint.
+MILO_MUST_USE milo_status milo_checkpoint_config(const milo_store *store, milo_diag *diag,
+                                                 milo_model_config *out_config);
 // Options that shape a run and are still 0 in options ("the default") are taken from the
 // checkpoint; those that are set and differ are refused, as is another model (all by name).
 // options: as given, not completed. config: complete.

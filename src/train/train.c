@@ -26,8 +26,8 @@ typedef struct run {
   milo_metrics *metrics;
   milo_train_state state;
   uint64_t first_step;  // done when this run began
-  uint64_t saved_step;
-  bool saved;
+  uint64_t saved_step, evaluated_step;
+  bool saved, evaluated, save_due;
   double step_seconds;  // of this run's steps together
   milo_diag *diag;
 } run;
@@ -40,9 +40,32 @@ static char *path_in(const char *dir, const char *name) {
   return milo_text_take(&path, &bytes);
 }
 
-static milo_status save(run *r) {
+static milo_status not_finite(const run *r, const char *what, uint64_t step) {
+  if (r->saved)
+    return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_NUMERIC,
+                     "%s is not finite at step %llu: training stops, the checkpoint of step %llu "
+                     "is kept",
+                     what, (unsigned long long)step, (unsigned long long)r->saved_step);
+  return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_NUMERIC,
+                   "%s is not finite at step %llu: training stops", what, (unsigned long long)step);
+}
+
+// Weights that an update has ruined show only in the next loss, so that a checkpoint takes the
+// place of the last one when that loss is known: here by a forward run, for the checkpoints that
+// are written on the way (save_due) by the next step itself.
+static milo_status check_weights(run *r) {
+  double sum = 0;
+  if (r->evaluated && r->evaluated_step == r->state.step) return MILO_OK;
+  milo_loader_batch(&r->loader, r->state.step, 0, r->options.batch, milo_plan_tokens(r->plan),
+                    milo_plan_targets(r->plan));
+  MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &sum));
+  return isfinite(sum) ? MILO_OK : not_finite(r, "the loss", r->state.step + 1);
+}
+
+static milo_status write_files(run *r) {
   const char *dir = r->options.out_dir;
-  if (!dir || (r->saved && r->saved_step == r->state.step)) return MILO_OK;
+  r->save_due = false;
+  MILO_TRY(milo_file_make_dir(dir, r->diag));
   char *checkpoint = path_in(dir, MILO_TRAIN_CHECKPOINT), *bin = path_in(dir, MILO_TRAIN_MODEL);
   char *json = path_in(dir, MILO_TRAIN_CONFIG);
   milo_status status = milo_checkpoint_write(checkpoint, r->model, &r->options, &r->state,
@@ -62,14 +85,10 @@ static milo_status save(run *r) {
   return status;
 }
 
-static milo_status not_finite(const run *r, const char *what, uint64_t step) {
-  if (r->saved)
-    return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_NUMERIC,
-                     "%s is not finite at step %llu: training stops, the checkpoint of step %llu "
-                     "is kept",
-                     what, (unsigned long long)step, (unsigned long long)r->saved_step);
-  return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_NUMERIC,
-                   "%s is not finite at step %llu: training stops", what, (unsigned long long)step);
+static milo_status save(run *r) {
+  if (!r->options.out_dir || (r->saved && r->saved_step == r->state.step)) return MILO_OK;
+  MILO_TRY(check_weights(r));
+  return write_files(r);
 }
 
 // One optimizer step; fills in loss, norm and rate.
@@ -89,6 +108,7 @@ static milo_status take_step(run *r, milo_train_report *report) {
   if (!isfinite(report->loss)) return not_finite(r, "the loss", step + 1);
   MILO_TRY(milo_optimizer_norm(r->optimizer, r->diag, &report->grad_norm));
   if (!isfinite(report->grad_norm)) return not_finite(r, "the gradient", step + 1);
+  if (r->save_due) MILO_TRY(write_files(r));
   report->learning_rate = milo_schedule_rate(o, step);
   // The small number keeps the quotient finite for a gradient of zero.
   const double scale = o->clip / (report->grad_norm + 1e-6);
@@ -110,6 +130,8 @@ static milo_status evaluate(run *r, double *out_loss) {
   }
   *out_loss = sum / ((double)r->loader.val_rows * (double)o->seq);
   if (!isfinite(*out_loss)) return not_finite(r, "the validation loss", r->state.step);
+  r->evaluated = true;
+  r->evaluated_step = r->state.step;
   if (*out_loss < r->state.best_val_loss) r->state.best_val_loss = *out_loss;
   return MILO_OK;
 }
@@ -142,7 +164,8 @@ static milo_status loop(run *r, milo_train_report *report) {
     const uint64_t step = r->state.step;
     const bool go_on = !o->on_step || o->on_step(o->user, report);
     const bool stop = o->stop_after && step >= o->stop_after;
-    if (step == o->steps || !go_on || stop || step % o->save_every == 0) MILO_TRY(save(r));
+    if (step == o->steps || !go_on || stop) MILO_TRY(save(r));
+    r->save_due = o->out_dir && step % o->save_every == 0;
     if (step == o->steps || stop) break;
     if (!go_on)
       return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED,
@@ -169,10 +192,9 @@ static milo_status resume(run *r, const milo_store *store) {
   return MILO_OK;
 }
 
-static milo_status prepare_dir(run *r) {
+static milo_status open_metrics(run *r) {
   const char *dir = r->options.out_dir;
   if (!dir) return MILO_OK;
-  MILO_TRY(milo_file_make_dir(dir, r->diag));
   char *path = path_in(dir, MILO_TRAIN_METRICS);
   const milo_status status = milo_metrics_open(path, r->state.step, r->diag, &r->metrics);
   free(path);
@@ -192,10 +214,10 @@ static milo_status prepare(run *r, milo_device *device, const uint32_t *ids, siz
   MILO_TRY(milo_optimizer_create(device, r->model, milo_plan_gradients(r->plan), o, r->diag,
                                  &r->optimizer));
   if (store) MILO_TRY(resume(r, store));
-  MILO_TRY(prepare_dir(r));
   // A new run's first checkpoint takes the place of what an earlier run left: resuming can never
   // continue the wrong one, and a folder that cannot be written is noticed before any work is done.
-  return store ? MILO_OK : save(r);
+  if (!store) MILO_TRY(save(r));
+  return open_metrics(r);
 }
 
 milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_t *ids,
@@ -250,18 +272,29 @@ static milo_status load_parameters(const milo_store *store, milo_model *model, m
   return MILO_OK;
 }
 
+milo_status milo_train_load_config(const char *dir, milo_diag *diag,
+                                   milo_model_config *out_config) {
+  milo_store *store = NULL;
+  memset(out_config, 0, sizeof *out_config);
+  char *path = path_in(dir, MILO_TRAIN_CHECKPOINT);
+  milo_status status = milo_store_open(path, diag, &store);
+  if (status == MILO_OK) status = milo_checkpoint_config(store, diag, out_config);
+  milo_store_close(store);
+  free(path);
+  return status;
+}
+
 milo_status milo_train_load_model(const char *dir, milo_diag *diag, milo_model **out_model) {
   *out_model = NULL;
-  char *json = path_in(dir, MILO_TRAIN_CONFIG), *path = path_in(dir, MILO_TRAIN_CHECKPOINT);
+  char *path = path_in(dir, MILO_TRAIN_CHECKPOINT);
   milo_model_config config;
   milo_store *store = NULL;
   milo_model *model = NULL;
-  milo_status status = milo_model_config_read(json, diag, &config);
-  if (status == MILO_OK) status = milo_store_open(path, diag, &store);
+  milo_status status = milo_store_open(path, diag, &store);
+  if (status == MILO_OK) status = milo_checkpoint_config(store, diag, &config);
   if (status == MILO_OK) status = milo_model_alloc(&config, diag, &model);
   if (status == MILO_OK) status = load_parameters(store, model, diag);
   milo_store_close(store);
-  free(json);
   free(path);
   if (status == MILO_OK)
     *out_model = model;

@@ -22,7 +22,10 @@ MILO_MUST_USE milo_status milo_train_run(milo_device *device, milo_model *model,
                                          const milo_train_options *options, milo_diag *diag,
                                          milo_train_result *out_result);
 
-// A model from a folder that a run wrote.
+// A model, or its shape alone, from the checkpoint in a folder that a run wrote: that file is
+// complete and of one piece whenever the run was stopped.
+MILO_MUST_USE milo_status milo_train_load_config(const char *dir, milo_diag *diag,
+                                                 milo_model_config *out_config);
 MILO_MUST_USE milo_status milo_train_load_model(const char *dir, milo_diag *diag,
                                                 milo_model **out_model);
 

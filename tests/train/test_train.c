@@ -283,8 +283,8 @@ static void test_a_loss_that_is_not_finite(void) {
   snprintf(words, sizeof words, "is not finite at step %d: training stops",
            (int)result.last.step + 1);
   if (!CHECK(strstr(milo_error(ctx), words) != NULL)) printf("# %s\n", milo_error(ctx));
-  snprintf(words, sizeof words, "checkpoint of step %d is kept", (int)result.last.step);
-  CHECK(strstr(milo_error(ctx), words) != NULL);
+  snprintf(words, sizeof words, "checkpoint of step %d is kept", (int)result.last.step - 1);
+  if (!CHECK(strstr(milo_error(ctx), words) != NULL)) printf("# %s\n", milo_error(ctx));
   milo_model *model = NULL;
   if (!CHECK(milo_model_load(ctx, options.out_dir, &model) == MILO_OK))
     printf("# %s\n", milo_error(ctx));

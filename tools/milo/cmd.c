@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MAX_THREADS = 1024 };
+
 // ---- messages ----
 
 int fail_text(const char *format, ...) {
@@ -25,10 +27,10 @@ int fail_text(const char *format, ...) {
 
 int fail_with(milo_ctx *ctx, milo_status status) {
   const char *text = ctx == NULL ? "" : milo_error(ctx);
-  if (text[0] == '\0') return fail_text("%s", milo_status_name(status));
+  if (text[0] == '\0') text = milo_status_name(status);
   const size_t length = strlen(text);
   fprintf(stderr, "milo: %s%s", text, text[length - 1] == '\n' ? "" : "\n");
-  return EXIT_FAILED;
+  return status == MILO_ERR_INTERRUPTED ? EXIT_STOPPED : EXIT_FAILED;
 }
 
 int usage_error(const command *cmd, const char *format, ...) {
@@ -99,7 +101,10 @@ static bool store(const command *cmd, const option *o, const char *value, int *o
     case OPTION_COUNT:
       errno = 0;
       *(uint64_t *)o->target = strtoull(value, &end, 10);
-      if (errno == 0 && *end == '\0' && value[0] >= '0' && value[0] <= '9') return true;
+      // The largest number is what commands take for "not given".
+      if (errno == 0 && *end == '\0' && value[0] >= '0' && value[0] <= '9' &&
+          *(uint64_t *)o->target != UINT64_MAX)
+        return true;
       *out_exit = usage_error(cmd, "%s takes a whole number, not '%s'", o->name, value);
       return false;
     case OPTION_NUMBER:
@@ -111,8 +116,27 @@ static bool store(const command *cmd, const option *o, const char *value, int *o
   return false;
 }
 
-bool options_parse(const command *cmd, const option *options, common_options *common, int argc, char **argv,
-                   int *out_args, int *out_exit) {
+// The common options' values are wrong usage of every command, also of one that needs no context.
+static bool common_are_usable(const command *cmd, const common_options *common, int *out_exit) {
+  if (common->threads > MAX_THREADS) {
+    *out_exit = usage_error(cmd, "--threads is at most %d", MAX_THREADS);
+    return false;
+  }
+  if (common->cpu_mask == NULL) return true;
+  milo_ctx_options options = MILO_OPTIONS_INIT(milo_ctx_options);
+  options.threads = 1;
+  options.cpu_mask = common->cpu_mask;
+  milo_ctx *ctx;
+  const milo_status status = milo_ctx_create(&options, &ctx);
+  milo_ctx_destroy(ctx);
+  if (status != MILO_ERR_INVALID) return true;
+  *out_exit = usage_error(cmd, "--cpu-mask: '%s' names an instruction set that Milo does not know",
+                          common->cpu_mask);
+  return false;
+}
+
+bool options_parse(const command *cmd, const option *options, common_options *common, int argc,
+                   char **argv, int *out_args, int *out_exit) {
   const option shared[] = {
       {"--json", NULL, OPTION_FLAG, &common->json, NULL, "machine-readable output"},
       {"--threads", NULL, OPTION_COUNT, &common->threads, "N", "threads to use (default: all)"},
@@ -160,14 +184,14 @@ bool options_parse(const command *cmd, const option *options, common_options *co
     return false;
   }
   if ((size_t)args < cmd->min_args || (size_t)args > cmd->max_args) {
-    *out_exit = usage_error(cmd, "%s: milo %s",
-                            (size_t)args < cmd->min_args ? "an argument is missing"
-                                                         : "there are too many arguments",
-                            cmd->usage);
+    *out_exit = usage_error(
+        cmd, "%s: milo %s",
+        (size_t)args < cmd->min_args ? "an argument is missing" : "there are too many arguments",
+        cmd->usage);
     return false;
   }
   *out_args = args;
-  return true;
+  return common_are_usable(cmd, common, out_exit);
 }
 
 void options_deinit(const option *options) {
@@ -176,36 +200,52 @@ void options_deinit(const option *options) {
 }
 
 milo_ctx *open_ctx(const common_options *common) {
-  if (common->threads > 1024) {
-    fail_text("--threads is at most 1024");
-    return NULL;
-  }
   milo_ctx_options options = MILO_OPTIONS_INIT(milo_ctx_options);
   options.threads = (int)common->threads;
   options.cpu_mask = common->cpu_mask;
   milo_ctx *ctx;
   const milo_status status = milo_ctx_create(&options, &ctx);
-  if (status == MILO_ERR_INVALID && common->cpu_mask != NULL)
-    fail_text("--cpu-mask: '%s' names an instruction set that Milo does not know",
-              common->cpu_mask);
-  else if (status != MILO_OK)
-    fail_text("a context could not be made: %s", milo_status_name(status));
+  if (status != MILO_OK) fail_text("a context could not be made: %s", milo_status_name(status));
   return ctx;
 }
 
 // ---- JSON ----
 
+// Bytes of the UTF-8 character at text; 0 if there is none. Overlong forms and surrogates are none.
+static size_t utf8_bytes(const unsigned char *text) {
+  static const struct {
+    unsigned char first, last, second_first, second_last;
+    size_t bytes;
+  } forms[] = {
+      {0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+      {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+      {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    if (text[0] < forms[i].first || text[0] > forms[i].last) continue;
+    if (forms[i].bytes == 1) return 1;
+    if (text[1] < forms[i].second_first || text[1] > forms[i].second_last) return 0;
+    for (size_t k = 2; k < forms[i].bytes; k++)
+      if (text[k] < 0x80 || text[k] > 0xbf) return 0;
+    return forms[i].bytes;
+  }
+  return 0;
+}
+
 void json_string(void *file, const char *text) {
   FILE *f = file;
   fputc('"', f);
-  for (; *text != '\0'; text++) {
+  for (size_t bytes; *text != '\0'; text += bytes) {
     const unsigned char c = (unsigned char)*text;
+    bytes = utf8_bytes((const unsigned char *)text);
     if (c == '"' || c == '\\')
       fprintf(f, "\\%c", c);
     else if (c < 0x20)
       fprintf(f, "\\u%04x", c);
+    else if (bytes > 0)
+      fwrite(text, 1, bytes, f);
     else
-      fputc(c, f);
+      fputs("\\ufffd", f);
+    if (bytes == 0) bytes = 1;
   }
   fputc('"', f);
 }

@@ -6,8 +6,9 @@
 
 #include <milo/milo.h>
 
-// Exit codes: 0 done, 1 failed (a message stands on standard error), 2 wrong usage.
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+// Exit codes: 0 done, 1 failed (a message stands on standard error), 2 wrong usage, 130 stopped by
+// Ctrl-C, as shells have it.
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_STOPPED = 130 };
 
 typedef enum option_kind {
   OPTION_FLAG,    // bool *
@@ -55,7 +56,8 @@ void options_deinit(const option *options);  // frees lists
 
 // A context for the common options; NULL after printing why not.
 milo_ctx *open_ctx(const common_options *common);
-// Prints what milo_error holds (or the status's name) as `milo: ...` and returns EXIT_FAILED.
+// Prints what milo_error holds (or the status's name) as `milo: ...` and returns EXIT_FAILED, or
+// EXIT_STOPPED for MILO_ERR_INTERRUPTED.
 int fail_with(milo_ctx *ctx, milo_status status);
 // Prints `milo: message` and returns EXIT_FAILED.
 int fail_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -65,7 +67,8 @@ int usage_error(const command *cmd, const char *format, ...) __attribute__((form
 // Flushes standard output; EXIT_FAILED with a message if anything could not be written.
 int finish_stdout(void);
 
-// JSON to a FILE *: a string with quotes and escapes, a number (null if not finite).
+// JSON to a FILE *: a string with quotes and escapes (what is not UTF-8 becomes U+FFFD), a number
+// (null if not finite).
 void json_string(void *file, const char *text);
 void json_number(void *file, double number);
 

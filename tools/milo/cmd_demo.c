@@ -46,8 +46,8 @@ static milo_status prepare(demo *d) {
   status = milo_tokenizer_train(d->ctx, text, bytes, DEMO_VOCAB, &d->tokenizer);
   if (status == MILO_OK) status = milo_tokenizer_save(d->ctx, d->tokenizer, tokenizer_path);
   if (status == MILO_OK)
-    status = milo_tokenizer_encode_documents(d->ctx, d->tokenizer, text, bytes, &d->ids,
-                                             &d->id_count);
+    status =
+        milo_tokenizer_encode_documents(d->ctx, d->tokenizer, text, bytes, &d->ids, &d->id_count);
   if (status == MILO_OK)
     fprintf(stderr, "learnt %d tokens, %.2f bytes a token: %s\n", DEMO_VOCAB,
             (double)bytes / (double)d->id_count, tokenizer_path);
@@ -121,13 +121,15 @@ static milo_status tell(demo *d) {
 
 int cmd_demo(int argc, char **argv) {
   static const command cmd = {
-      "demo", "demo [--out DIR] [--steps N] [--prompt TEXT]",
+      "demo",
+      "demo [--out DIR] [--steps N] [--prompt TEXT]",
       "Makes up stories, learns a tokenizer, trains a small model on them for a minute or two,\n"
       "and lets it tell one. Nothing is downloaded.",
       "  milo demo\n"
       "  milo demo --out my-demo --prompt \"One day, a fox\"\n"
       "  milo generate demo --tokenizer demo/tokenizer.bin --prompt \"Once upon a time\"\n",
-      0, 0};
+      0,
+      0};
   demo d = {.dir = "demo",
             .prompt = "Once upon a time, there was a",
             .steps = 800,
@@ -145,6 +147,9 @@ int cmd_demo(int argc, char **argv) {
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
   if (d.steps == 0 || d.stories < 100 || d.stories > 1000000)
     return usage_error(&cmd, "--steps is at least 1, --stories 100 to 1000000");
+  // A token has a byte or more; two stand before the first word.
+  if (strlen(d.prompt) > DEMO_SEQ - 2)
+    return usage_error(&cmd, "--prompt is at most %d bytes long", DEMO_SEQ - 2);
   if (mkdir(d.dir, 0777) != 0 && errno != EEXIST)
     return fail_text("%s could not be created: %s", d.dir, strerror(errno));
   d.ctx = open_ctx(&common);

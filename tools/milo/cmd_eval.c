@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // milo eval: mean cross-entropy of a model over a file.
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -76,7 +78,9 @@ int cmd_eval(int argc, char **argv) {
   milo_status status = milo_model_load(ctx, r.model, &model);
   if (status == MILO_OK && !is_token_file(r.data))
     status = find_tokenizer(ctx, r.tokenizer, r.model, &tokenizer);
-  if (status == MILO_OK && !tokenizer && !is_token_file(r.data)) {
+  if (status == MILO_OK && !file_exists(r.data)) {
+    code = fail_text("cannot open '%s': %s", r.data, strerror(errno));
+  } else if (status == MILO_OK && !tokenizer && !is_token_file(r.data)) {
     code = usage_error(&cmd, "%s is text: --tokenizer FILE is needed", r.data);
   } else {
     milo_model_config config = {0};

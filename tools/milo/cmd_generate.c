@@ -124,7 +124,9 @@ static milo_status run(const request *r, milo_ctx *ctx, const milo_model *model,
   if (status == MILO_OK) status = s.status;
   if (status == MILO_OK && !r->ids && !r->json) putchar('\n');
   if (status == MILO_OK && r->json) status = print_json(&s, &stats);
-  if (status == MILO_OK && fflush(stdout) == 0)
+  if (status == MILO_OK && stop_requested())
+    fail_text("generation was stopped after %zu tokens", s.count);
+  else if (status == MILO_OK && fflush(stdout) == 0 && !ferror(stdout))
     fprintf(stderr, "%zu tokens in, %zu out, %.0f tokens/s (prompt %.3f s, then %.3f s)\n",
             stats.prompt_tokens, stats.generated_tokens,
             rate(stats.generated_tokens, stats.prefill_s + stats.decode_s), stats.prefill_s,
@@ -161,6 +163,8 @@ int cmd_generate(int argc, char **argv) {
   common_options common = {0};
   int args, code;
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
+  if (r.temperature < 0) return usage_error(&cmd, "--temperature is a number from 0");
+  if (r.top_p < 0 || r.top_p > 1) return usage_error(&cmd, "--top-p is a number from 0 to 1");
   r.model = argv[0];
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);
@@ -175,6 +179,7 @@ int cmd_generate(int argc, char **argv) {
   } else {
     if (status == MILO_OK) status = run(&r, ctx, model, tokenizer);
     code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
+    if (code == EXIT_OK && stop_requested()) code = EXIT_STOPPED;
   }
   milo_tokenizer_destroy(tokenizer);
   milo_model_destroy(model);

@@ -10,7 +10,6 @@
 #include "cmd.h"
 #include "data.h"
 
-enum { EXIT_STOPPED = 130 };  // as shells have it for Ctrl-C
 #define NOT_GIVEN UINT64_MAX
 
 typedef struct request {
@@ -177,10 +176,8 @@ static milo_status choose_model(const request *r, job *j, milo_model_config *out
     if (status == MILO_OK) milo_model_get_config(j->model, out_config);
     return status;
   }
-  const char *name = r->model ? r->model : milo_model_name(0);
-  char *json = r->resume && !r->model ? join_path(r->out, "model.json") : NULL;
-  const milo_status status = milo_model_config_load(j->ctx, json ? json : name, out_config);
-  free(json);
+  const char *name = r->model ? r->model : r->resume ? r->out : milo_model_name(0);
+  const milo_status status = milo_model_config_load(j->ctx, name, out_config);
   if (status == MILO_OK && r->vocab != NOT_GIVEN) out_config->vocab = (int64_t)r->vocab;
   return status;
 }

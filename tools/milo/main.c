@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // milo: dispatch to subcommands, help.
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +28,8 @@ static int print_help(void) {
 }
 
 int main(int argc, char **argv) {
+  // A write past the limit of a file's size is then an error like any other, with a message.
+  signal(SIGXFSZ, SIG_IGN);
   const char *name = argc < 2 ? "help" : argv[1];
   if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
     printf("milo %s\n", milo_version());
