@@ -132,12 +132,12 @@ int cmd_demo(int argc, char **argv) {
       0};
   demo d = {.dir = "demo",
             .prompt = "Once upon a time, there was a",
-            .steps = 800,
+            .steps = 1500,
             .stories = 8000,
             .seed = 7};
   const option options[] = {
       {"--out", "-o", OPTION_STRING, &d.dir, "DIR", "folder for stories, tokenizer, model (demo)"},
-      {"--steps", NULL, OPTION_COUNT, &d.steps, "N", "training steps (800)"},
+      {"--steps", NULL, OPTION_COUNT, &d.steps, "N", "training steps (1500)"},
       {"--stories", NULL, OPTION_COUNT, &d.stories, "N", "stories to make up (8000)"},
       {"--prompt", NULL, OPTION_STRING, &d.prompt, "TEXT", "how the story begins"},
       {"--seed", NULL, OPTION_COUNT, &d.seed, "N", "seed of stories, model and story (7)"},

@@ -30,7 +30,7 @@ milo_status milo_ref_gather(const milo_ref_call *call) {
   const size_t each = milo_ref_product(&indices, batch_dims, indices.rank);
   for (size_t i = 0; i < out.count; ++i) {
     const size_t inner = i % s.inner, k = i / s.inner % each, outer = i / (s.inner * each);
-    size_t index;
+    size_t index = 0;
     MILO_TRY(read_index(call, &indices, outer / middle * each + k, s.dim, &index));
     milo_ref_copy(&out, i, &x, (outer * s.dim + index) * s.inner + inner);
   }
@@ -45,7 +45,7 @@ milo_status milo_ref_gather_along_axis(const milo_ref_call *call) {
   milo_ref_in(call, "indices", &indices);
   const int axis = milo_op_axis(call->op, "axis", x.rank);
   for (size_t i = 0; i < out.count; ++i) {
-    size_t index;
+    size_t index = 0;
     MILO_TRY(read_index(call, &indices, i, (size_t)x.dims[axis], &index));
     milo_ref_coords(&out, i, coords);
     coords[axis] = (int64_t)index;
@@ -136,7 +136,7 @@ static milo_status locate(const milo_ref_call *call, const milo_ref_tensor *data
                           size_t i, size_t *out) {
   const milo_ref_split s = milo_ref_split_at(data, axis);
   const size_t outer = i / (indices->count * s.inner);
-  size_t index;
+  size_t index = 0;
   (void)updates;
   MILO_TRY(read_index(call, indices, i / s.inner % indices->count, s.dim, &index));
   *out = (outer * s.dim + index) * s.inner + i % s.inner;
@@ -147,7 +147,7 @@ static milo_status locate_along(const milo_ref_call *call, const milo_ref_tensor
                                 const milo_ref_tensor *indices, const milo_ref_tensor *updates,
                                 int axis, size_t i, size_t *out) {
   int64_t coords[MILO_MAX_RANK];
-  size_t index;
+  size_t index = 0;
   MILO_TRY(read_index(call, indices, i, (size_t)data->dims[axis], &index));
   milo_ref_coords(updates, i, coords);
   coords[axis] = (int64_t)index;
