@@ -544,7 +544,7 @@ static size_t read_numbers(const char *text, double *out) {
 static void check_choice(const choice *c, milo_device *device) {
   double x[8], wanted[8];
   const size_t count = read_numbers(c->x, x);
-  char inputs[16];
+  char inputs[32];
   snprintf(inputs, sizeof inputs, "x[%zu]", count);
   const grad_case as_case = {.inputs = inputs, .body = c->body};
   milo_diag diag = {0};
