@@ -88,12 +88,15 @@ sed 's/, "seconds.*//' out >tokens.json
 check "they agree" diff text.json tokens.json
 check "train on tokens, from weights" "$milo" train --data stories.tokens --init whole --out more \
   --steps 2 --batch 2
+check "the default model fits a tokenizer" "$milo" train --data stories.txt -t whole/tokenizer.bin \
+  --steps 1 --batch 1 --seq 8
 check "bench" "$milo" bench train tiny.json --batch 2 --steps 2 --precision fp32 --json
 holds "bench's figures" '"tokens_per_second": [0-9.e+]+, "peak_memory_bytes": [0-9]+' out
 
 head -c 20000 stories.tokens >less.tokens
 refuse 2 "--data FILE is needed" "$milo" train
 refuse 2 "--resume needs --out" "$milo" train --data stories.txt --resume
+refuse 2 "--vocab is part of what --init reads" "$milo" train --data stories.txt --init whole --vocab 9
 refuse 2 "--steps is at least 1" "${run[@]}" --steps 0
 refuse 2 "--lr takes a number above 0" "${run[@]}" --lr 0
 refuse 1 "missing.txt" "$milo" train --data missing.txt

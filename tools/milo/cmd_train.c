@@ -200,6 +200,10 @@ static milo_status prepare(const request *r, job *j) {
   if (status == MILO_OK)
     status = find_tokenizer(j->ctx, r->tokenizer, r->init ? r->init : (r->resume ? r->out : ""),
                             &j->tokenizer);
+  // The default model is made to fit the tokenizer; one that was asked for is left as it is.
+  if (status == MILO_OK && j->tokenizer && !r->model && !r->init && !r->resume &&
+      r->vocab == NOT_GIVEN)
+    config.vocab = (int64_t)milo_tokenizer_vocab(j->tokenizer);
   if (status == MILO_OK && !j->tokenizer && !is_token_file(r->data))
     status = train_tokenizer(r, j, (size_t)config.vocab);
   if (status == MILO_OK)
@@ -300,6 +304,8 @@ int cmd_train(int argc, char **argv) {
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
   if (!r.data) return usage_error(&cmd, "--data FILE is needed");
   if (r.model && r.init) return usage_error(&cmd, "--model and --init exclude each other");
+  if (r.init && r.vocab != NOT_GIVEN)
+    return usage_error(&cmd, "--vocab is part of what --init reads");
   if (r.resume && !r.out) return usage_error(&cmd, "--resume needs --out DIR");
   if (r.vocab != NOT_GIVEN && (r.vocab < 1 || r.vocab > (1u << 26)))
     return usage_error(&cmd, "--vocab is a number from 1 to %u", 1u << 26);
