@@ -117,5 +117,5 @@ refuse 1 "missing.bin" "$milo" generate missing.bin --ids
 refuse 1 "30 tokens wanted, the model's sequences have at most 24" "$milo" generate whole --steps 30
 refuse 2 "--tokenizer FILE is needed" "$milo" generate whole/model.bin
 refuse 2 "--precision fp64 is not supported" "$milo" bench train tiny.json --precision fp64
-refuse 1 "temperature is -1" "$milo" generate whole --temperature -1
+refuse 2 "--temperature is a number from 0" "$milo" generate whole --temperature -1
 exit $failed
