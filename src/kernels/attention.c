@@ -71,7 +71,7 @@ static ptrdiff_t at(milo_heads h, size_t batch, size_t head, size_t row) {
 static void pack_columns(const job *w, float *to, const float *from, milo_heads h, size_t keys,
                          float scale) {
   const milo_kernels *k = w->kernels;
-  k->pack(to, from, w->a->head, keys, 1, h.row, k->nr);
+  k->pack(to, w->a->head * k->nr, from, w->a->head, keys, 1, h.row, k->nr);
   const size_t n = round_up(keys, k->nr) * w->a->head;
   if (scale != 1.0f)
     for (size_t i = 0; i < n; ++i) to[i] *= scale;
@@ -86,7 +86,7 @@ static void attention_task(void *user, size_t t, int worker) {
   float *columns = w->workspace + (size_t)worker * w->worker_floats;
   float *rows = columns + w->l.keys_floats, *scores = rows + w->l.rows_floats;
   pack_columns(w, columns, w->k + at(a->k, b, kv, 0), a->k, all, a->scale);
-  k->pack(rows, w->v + at(a->v, b, kv, 0), all, a->head, a->v.row, 1, nr);
+  k->pack(rows, nr * all, w->v + at(a->v, b, kv, 0), all, a->head, a->v.row, 1, nr);
   for (size_t h = kv * group; h < (kv + 1) * group; ++h) {
     for (size_t i = 0; i < a->queries; i += w->l.block) {
       const size_t m = min_size(w->l.block, a->queries - i), seen = visible(w, i + m - 1);
@@ -144,7 +144,7 @@ static void grad_task(void *user, size_t t, int worker) {
   const float *key = w->k + at(a->k, b, kv, 0);
   pack_columns(w, keys, key, a->k, all, a->scale);
   pack_columns(w, values, w->v + at(a->v, b, kv, 0), a->v, all, 1.0f);
-  k->pack(key_rows, key, all, a->head, a->k.row, 1, nr);
+  k->pack(key_rows, nr * all, key, all, a->head, a->k.row, 1, nr);
   float *dk = w->dk + at(a->dk, b, kv, 0), *dv = w->dv + at(a->dv, b, kv, 0);
   for (size_t i = 0; i < a->keys; ++i) {
     memset(dk + (ptrdiff_t)i * a->dk.row, 0, a->head * sizeof *dk);
@@ -166,8 +166,8 @@ static void grad_task(void *user, size_t t, int worker) {
         memset(p + r * ld + own, 0, (seen - own) * sizeof *p);
         memset(ds + r * ld + own, 0, (seen - own) * sizeof *ds);
       }
-      k->pack(grad_rows, grad, m, a->head, a->grad.row, 1, nr);
-      k->pack(q_rows, q, m, a->head, a->q.row, 1, nr);
+      k->pack(grad_rows, nr * m, grad, m, a->head, a->grad.row, 1, nr);
+      k->pack(q_rows, nr * m, q, m, a->head, a->q.row, 1, nr);
       k->tile(seen, a->head, m, p, 1, (ptrdiff_t)ld, grad_rows, nr * m, dv, (size_t)a->dv.row,
               true);
       k->tile(seen, a->head, m, ds, 1, (ptrdiff_t)ld, q_rows, nr * m, dk, (size_t)a->dk.row,

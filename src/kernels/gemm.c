@@ -9,12 +9,12 @@
 #include "kernels/convert.h"
 
 enum {
-  KC = 256,                // depth of a block: a right panel of KC x nr stays in L1
-  MC = 96,                 // rows of a block: MC x KC of the left side stay in L2
+  PANEL_FLOATS = 6144,     // of a right panel: depth x nr stay in L1
+  MC = 144,                // rows of a block: MC x depth of the left side stay in L2
   STRIP_FLOATS = 2 << 20,  // of the packed right side
   PACK_COLUMNS = 64,       // columns of one packing task
   DOT_ROWS = 4,            // up to so many rows, dot products without packing
-  MIN_TASKS = 8,
+  MIN_TASKS = 12,
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -24,7 +24,8 @@ static size_t divide_up(size_t n, size_t d) { return (n + d - 1) / d; }
 // How a product is cut, from its sizes alone.
 typedef struct shape {
   bool dot;       // few rows, right side transposed and dense
-  bool direct;    // left side read in place: too few columns to pay for packing
+  bool direct;    // left side's rows read in place: too few columns to pay for packing
+  size_t kc;      // depth of a block
   size_t strip;   // columns of a strip
   size_t mc, nc;  // tile of a task
   size_t slot;    // floats of a worker's workspace
@@ -33,6 +34,7 @@ typedef struct shape {
 static shape plan(const milo_kernels *kernels, const milo_gemm *g) {
   shape s = {0};
   const size_t mr = kernels->mr, nr = kernels->nr;
+  s.kc = PANEL_FLOATS / nr;
   s.dot = g->m <= DOT_ROWS && g->b.rs == 1 && g->a.cs == 1 && g->a.dtype == MILO_FP32;
   if (s.dot) {
     s.nc = g->n * g->k < 65536 ? g->n : 64;
@@ -43,16 +45,17 @@ static shape plan(const milo_kernels *kernels, const milo_gemm *g) {
   strip = strip < 4 * nr ? 4 * nr : strip;
   const size_t strips = divide_up(g->n, strip);
   s.strip = strips ? round_up(divide_up(g->n, strips), nr) : nr;
-  s.direct = g->a.dtype == MILO_FP32 && g->n <= 192 && (g->a.cs == 1 || g->a.rs == 1);
-  s.mc = round_up(min_size(g->m ? g->m : 1, MC), mr);
-  s.nc = s.strip > 1024 ? round_up(divide_up(s.strip, divide_up(s.strip, 1024)), nr) : s.strip;
+  s.direct = g->a.dtype == MILO_FP32 && g->n <= 192 && g->a.cs == 1;
+  // Equal shares, so that no thread is left with a whole block at the end.
+  s.mc = g->m ? round_up(divide_up(g->m, divide_up(g->m, MC)), mr) : mr;
+  s.nc = s.strip;
   while (s.nc > 4 * nr &&
          divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
     s.nc = round_up(s.nc / 2, nr);
   while (s.mc > 2 * mr &&
          divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
     s.mc = round_up(s.mc / 2, mr);
-  const size_t kc = min_size(g->k, KC);
+  const size_t kc = min_size(g->k, s.kc);
   if (!s.direct) s.slot += s.mc * kc;
   if (g->a.dtype != MILO_FP32) s.slot += s.mc * kc;
   if (g->b.dtype != MILO_FP32) {
@@ -86,25 +89,26 @@ typedef struct job {
 
 static size_t element_bytes(milo_dtype dtype) { return dtype == MILO_FP32 ? 4 : 2; }
 
-// Packs columns [j, j + n) of b, all k rows, by blocks of KC rows, converting when need be.
+// Packs columns [j, j + n) of b, all k rows, by blocks of kc rows, converting when need be.
 static void pack_right(const job *w, const char *b, size_t j, size_t n, float *out, float *slot) {
   const milo_gemm *g = w->g;
-  const size_t nr = w->kernels->nr, bytes = element_bytes(g->b.dtype);
-  for (size_t jj = 0; jj < n; jj += nr) {
-    const size_t width = min_size(nr, n - jj);
-    for (size_t p = 0; p < g->k; p += KC) {
-      const size_t depth = min_size(KC, g->k - p);
+  const milo_kernels *k = w->kernels;
+  const size_t nr = k->nr, bytes = element_bytes(g->b.dtype), panel = nr * g->k;
+  for (size_t j0 = 0; j0 < n; j0 += PACK_COLUMNS) {
+    const size_t width = min_size(PACK_COLUMNS, n - j0);
+    for (size_t p = 0; p < g->k; p += w->s.kc) {
+      const size_t depth = min_size(w->s.kc, g->k - p);
       const char *from =
-          b + ((ptrdiff_t)p * g->b.rs + (ptrdiff_t)(j + jj) * g->b.cs) * (ptrdiff_t)bytes;
-      float *to = out + jj * g->k + p * nr;
+          b + ((ptrdiff_t)p * g->b.rs + (ptrdiff_t)(j + j0) * g->b.cs) * (ptrdiff_t)bytes;
+      float *to = out + j0 * g->k + p * nr;
       if (g->b.dtype == MILO_FP32) {
-        w->kernels->pack(to, (const float *)(const void *)from, depth, width, g->b.rs, g->b.cs, nr);
+        k->pack(to, panel, (const float *)(const void *)from, depth, width, g->b.rs, g->b.cs, nr);
       } else if (g->b.cs == 1) {
-        milo_convert_rows(w->kernels, slot, from, g->b.dtype, depth, width, g->b.rs, 1);
-        w->kernels->pack(to, slot, depth, width, (ptrdiff_t)width, 1, nr);
+        milo_convert_rows(k, slot, from, g->b.dtype, depth, width, g->b.rs, 1);
+        k->pack(to, panel, slot, depth, width, (ptrdiff_t)width, 1, nr);
       } else {
-        milo_convert_rows(w->kernels, slot, from, g->b.dtype, width, depth, g->b.cs, g->b.rs);
-        w->kernels->pack(to, slot, depth, width, 1, (ptrdiff_t)depth, nr);
+        milo_convert_rows(k, slot, from, g->b.dtype, width, depth, g->b.cs, g->b.rs);
+        k->pack(to, panel, slot, depth, width, 1, (ptrdiff_t)depth, nr);
       }
     }
   }
@@ -119,8 +123,8 @@ static void multiply(const job *w, const char *a, const float *packed, float *c,
   float *to = c + i * g->ldc + j;
   if (g->k == 0 && !g->add)
     for (size_t r = 0; r < m; ++r) memset(to + r * g->ldc, 0, n * sizeof *to);
-  for (size_t p = 0; p < g->k; p += KC) {
-    const size_t depth = min_size(KC, g->k - p);
+  for (size_t p = 0; p < g->k; p += w->s.kc) {
+    const size_t depth = min_size(w->s.kc, g->k - p);
     const bool add = g->add || p > 0;
     const char *from = a + ((ptrdiff_t)i * g->a.rs + (ptrdiff_t)p * g->a.cs) * (ptrdiff_t)bytes;
     if (w->s.direct) {
@@ -131,7 +135,7 @@ static void multiply(const job *w, const char *a, const float *packed, float *c,
     const float *block = (const float *)(const void *)from;
     ptrdiff_t rs = g->a.rs, cs = g->a.cs;
     if (g->a.dtype != MILO_FP32) {
-      float *flat = slot + w->s.mc * min_size(g->k, KC);
+      float *flat = slot + w->s.mc * min_size(g->k, w->s.kc);
       if (g->a.cs == 1) {
         milo_convert_rows(w->kernels, flat, from, g->a.dtype, m, depth, g->a.rs, 1);
         rs = (ptrdiff_t)depth;
@@ -143,7 +147,7 @@ static void multiply(const job *w, const char *a, const float *packed, float *c,
       }
       block = flat;
     }
-    w->kernels->pack(slot, block, depth, m, cs, rs, mr);
+    w->kernels->pack(slot, depth * mr, block, depth, m, cs, rs, mr);
     w->kernels->tile_packed(m, n, depth, slot, b + p * nr, nr * g->k, to, g->ldc, add);
   }
 }

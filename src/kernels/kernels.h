@@ -100,11 +100,11 @@ typedef struct milo_kernels {
   void (*adamw)(float *param, float *m, float *v, const float *grad, size_t n,
                 const milo_adamw *step);
 
-  // Packs x[p * rs + j * cs], 0 <= p < k, 0 <= j < n, into panels of w columns:
-  //   out[(j / w) * k * w + p * w + j % w]; what is missing in the last panel is 0.
+  // Packs x[p * rs + j * cs], 0 <= p < k, 0 <= j < n, into panels of w columns, panel >= k * w
+  // elements apart: out[(j / w) * panel + p * w + j % w]; what is missing in the last panel is 0.
   // w: mr or nr.
-  void (*pack)(float *out, const float *x, size_t k, size_t n, ptrdiff_t rs, ptrdiff_t cs,
-               size_t w);
+  void (*pack)(float *out, size_t panel, const float *x, size_t k, size_t n, ptrdiff_t rs,
+               ptrdiff_t cs, size_t w);
   // c[i][j] = (add: +=) sum over p < k of a[i * rsa + p * csa] * b(p, j). b: panels of nr columns
   // (from pack), b_panel elements apart; c: row stride ldc.
   void (*tile)(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa, ptrdiff_t csa,

@@ -11,15 +11,30 @@
 
 #include "base/number.h"
 
-#if MILO_SIMD > 0 || defined(__SSE2__)
+// Which instructions to use; a test sets it to 0 to run wide vectors on a machine without them.
+#ifndef MILO_ISA
+#define MILO_ISA MILO_SIMD
+#endif
+#if MILO_SIMD == 0 && defined(__SSE2__)
+#define MILO_SSE 1
+#else
+#define MILO_SSE 0
+#endif
+#if MILO_SIMD == 0 && defined(__ARM_NEON)
+#define MILO_NEON 1
+#else
+#define MILO_NEON 0
+#endif
+
+#if MILO_ISA > 0 || MILO_SSE
 #include <immintrin.h>
-#elif defined(__ARM_NEON)
+#elif MILO_NEON
 #include <arm_neon.h>
 #endif
 
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
 #define TARGET __attribute__((target("avx2,fma,f16c")))
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #else
 #define TARGET
@@ -31,7 +46,7 @@
 enum { VW = 8, MR = 6 };
 #elif MILO_SIMD == 2
 enum { VW = 16, MR = 12 };
-#elif defined(__ARM_NEON)
+#elif MILO_NEON
 enum { VW = 4, MR = 8 };
 #else
 enum { VW = 4, MR = 4 };
@@ -49,14 +64,16 @@ FN vf vload(const float *p) {
 FN void vstore(float *p, vf v) { memcpy(p, &v, sizeof v); }
 
 FN vf vset(float x) {
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   return (vf)_mm256_set1_ps(x);
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   return (vf)_mm512_set1_ps(x);
-#elif defined(__SSE2__)
+#elif MILO_SSE
   return (vf)_mm_set1_ps(x);
 #else
-  return (vf){x, x, x, x};
+  vf v;
+  for (int i = 0; i < VW; ++i) v[i] = x;
+  return v;
 #endif
 }
 FN vi vseti(int32_t x) {
@@ -66,10 +83,10 @@ FN vi vseti(int32_t x) {
 
 // First n < VW lanes, the rest 0; and the way back.
 FN vf vload_n(const float *p, size_t n) {
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   static const int32_t mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
   return (vf)_mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i *)(mask + 8 - n)));
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #else
   float t[VW] = {0};
@@ -78,7 +95,7 @@ FN vf vload_n(const float *p, size_t n) {
 #endif
 }
 FN void vstore_n(float *p, vf v, size_t n) {
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   // By halves: masked stores are slow on some processors.
   __m128 part = _mm256_castps256_ps128((__m256)v);
   if (n & 4) {
@@ -92,7 +109,7 @@ FN void vstore_n(float *p, vf v, size_t n) {
     p += 2;
   }
   if (n & 1) _mm_store_ss(p, part);
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
 #else
   float t[VW];
@@ -103,11 +120,11 @@ FN void vstore_n(float *p, vf v, size_t n) {
 
 // a * b + c, rounded once where the machine can.
 FN vf vfma(vf a, vf b, vf c) {
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__ARM_NEON)
+#elif MILO_NEON
   return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
   return a * b + c;
@@ -115,13 +132,13 @@ FN vf vfma(vf a, vf b, vf c) {
 }
 
 FN vf vsqrt(vf x) {
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   return (vf)_mm256_sqrt_ps((__m256)x);
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   return (vf)_mm512_sqrt_ps((__m512)x);
-#elif defined(__SSE2__)
+#elif MILO_SSE
   return (vf)_mm_sqrt_ps((__m128)x);
-#elif defined(__ARM_NEON)
+#elif MILO_NEON
   return (vf)vsqrtq_f32((float32x4_t)x);
 #else
   for (int i = 0; i < VW; ++i) x[i] = __builtin_sqrtf(x[i]);
@@ -138,11 +155,11 @@ FN vf vmax(vf a, vf b) { return vsel((vi)(a > b) | (vi)(a != a), a, b); }
 FN vf vmin(vf a, vf b) { return vsel((vi)(a < b) | (vi)(a != a), a, b); }
 // The greater one; b if either is NaN.
 FN vf vmax_fast(vf a, vf b) {
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   return (vf)_mm256_max_ps((__m256)a, (__m256)b);
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   return (vf)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(__SSE2__)
+#elif MILO_SSE
   return (vf)_mm_max_ps((__m128)a, (__m128)b);
 #else
   return vsel((vi)(a > b), a, b);

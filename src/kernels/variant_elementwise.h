@@ -119,10 +119,10 @@ TARGET static void axpy(float *out, float factor, const float *x, size_t n) {
 
 TARGET static void fp16_to_f32(float *out, const milo_fp16 *x, size_t n) {
   size_t i = 0;
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   for (; i + VW <= n; i += VW)
     _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   for (; i + VW <= n; i += VW)
     _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(x + i))));
 #endif
@@ -131,10 +131,10 @@ TARGET static void fp16_to_f32(float *out, const milo_fp16 *x, size_t n) {
 
 TARGET static void f32_to_fp16(milo_fp16 *out, const float *x, size_t n) {
   size_t i = 0;
-#if MILO_SIMD == 1
+#if MILO_ISA == 1
   for (; i + VW <= n; i += VW)
     _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), 0));
-#elif MILO_SIMD == 2
+#elif MILO_ISA == 2
   for (; i + VW <= n; i += VW)
     _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtps_ph(_mm512_loadu_ps(x + i), 0));
 #endif

@@ -4,7 +4,7 @@
 
 // ---- packing ----
 
-#if MILO_SIMD > 0
+#if MILO_ISA > 0
 // 8 x 8: row i of out is column i of in.
 FN void transpose8(__m256 v[8]) {
   const __m256 a0 = _mm256_unpacklo_ps(v[0], v[1]), a1 = _mm256_unpackhi_ps(v[0], v[1]);
@@ -25,61 +25,73 @@ FN void transpose8(__m256 v[8]) {
   v[7] = _mm256_permute2f128_ps(b3, b7, 0x31);
 }
 
-// w columns, each contiguous, cs apart, k - k % 8 rows; returns how many rows that was. Columns go
-// by groups of 8 and what is left; a group of less than 8 writes whole vectors over what comes next
-// in the panel and is written later, but for the last row.
+// w columns, each contiguous, cs apart, k - k % 8 rows; returns how many rows that was. Goes by 16
+// rows, so that a cache line is used up while it is there even if all columns fall into one set. A
+// group of 6 columns is written as 4 and 2.
 FN size_t pack_columns(float *out, const float *x, size_t k, ptrdiff_t cs, size_t w) {
-  size_t p = 0;
-  for (; p + 8 <= k; p += 8) {
+  const size_t whole = k / 8 * 8;
+  for (size_t block = 0; block < whole; block += 16) {
+    const size_t end = whole - block < 16 ? whole : block + 16;
     for (size_t j = 0; j < w; j += 8) {
       const size_t g = w - j < 8 ? w - j : 8;
-      __m256 v[8];
-      for (size_t i = 0; i < 8; ++i)
-        v[i] = i < g ? _mm256_loadu_ps(x + p + (ptrdiff_t)(j + i) * cs) : _mm256_setzero_ps();
-      transpose8(v);
-      for (size_t i = 0; i < 8; ++i) {
-        float *to = out + (p + i) * w + j;
-        if (g == 8) {
-          _mm256_storeu_ps(to, v[i]);
-        } else {
-          _mm_storeu_ps(to, _mm256_castps256_ps128(v[i]));
-          if (g == 6) _mm_storel_pi((__m64 *)(to + 4), _mm256_extractf128_ps(v[i], 1));
+      for (size_t p = block; p < end; p += 8) {
+        __m256 v[8];
+        for (size_t i = 0; i < 8; ++i)
+          v[i] = i < g ? _mm256_loadu_ps(x + p + (ptrdiff_t)(j + i) * cs) : _mm256_setzero_ps();
+        transpose8(v);
+        for (size_t i = 0; i < 8; ++i) {
+          float *to = out + (p + i) * w + j;
+          if (g == 8) {
+            _mm256_storeu_ps(to, v[i]);
+          } else {
+            _mm_storeu_ps(to, _mm256_castps256_ps128(v[i]));
+            if (g == 6) _mm_storel_pi((__m64 *)(to + 4), _mm256_extractf128_ps(v[i], 1));
+          }
         }
       }
     }
   }
-  return p;
+  return whole;
 }
 #endif
 
-FN void pack_panels(float *out, const float *x, size_t k, size_t n, ptrdiff_t rs, ptrdiff_t cs,
-                    size_t w) {
-  for (size_t j0 = 0; j0 < n; j0 += w, out += k * w) {
+FN void pack_panels(float *out, size_t panel, const float *x, size_t k, size_t n, ptrdiff_t rs,
+                    ptrdiff_t cs, size_t w) {
+  size_t j0 = 0;
+  if (cs == 1) {
+    // By blocks of rows small enough that their lines and those of one panel share L1's sets.
+    const size_t whole = n / w;
+    for (size_t block = 0; block < k; block += 8) {
+      const size_t end = k - block < 8 ? k : block + 8;
+      for (size_t i = 0; i < whole; ++i)
+        for (size_t p = block; p < end; ++p)
+          memcpy(out + i * panel + p * w, x + (ptrdiff_t)p * rs + i * w, w * sizeof *out);
+    }
+    j0 = whole * w;
+  }
+  for (; j0 < n; j0 += w) {
+    float *to = out + j0 / w * panel;
     const size_t m = n - j0 < w ? n - j0 : w;
     const float *from = x + (ptrdiff_t)j0 * cs;
     size_t p = 0;
-    if (cs == 1 && m == w) {
-      for (; p < k; ++p) memcpy(out + p * w, from + (ptrdiff_t)p * rs, w * sizeof *out);
-      continue;
-    }
-#if MILO_SIMD > 0
-    if (rs == 1 && m == w) p = pack_columns(out, from, k, cs, w);
+#if MILO_ISA > 0
+    if (rs == 1 && m == w) p = pack_columns(to, from, k, cs, w);
 #endif
     for (; p < k; ++p) {
       const float *row = from + (ptrdiff_t)p * rs;
-      for (size_t j = 0; j < m; ++j) out[p * w + j] = row[(ptrdiff_t)j * cs];
-      for (size_t j = m; j < w; ++j) out[p * w + j] = 0.0f;
+      for (size_t j = 0; j < m; ++j) to[p * w + j] = row[(ptrdiff_t)j * cs];
+      for (size_t j = m; j < w; ++j) to[p * w + j] = 0.0f;
     }
   }
 }
 
 // Constant widths, so that copies are unrolled.
-TARGET static void pack(float *out, const float *x, size_t k, size_t n, ptrdiff_t rs,
-                        ptrdiff_t cs, size_t w) {
+TARGET static void pack(float *out, size_t panel, const float *x, size_t k, size_t n,
+                        ptrdiff_t rs, ptrdiff_t cs, size_t w) {
   if (w == NR)
-    pack_panels(out, x, k, n, rs, cs, NR);
+    pack_panels(out, panel, x, k, n, rs, cs, NR);
   else if (w == MR)
-    pack_panels(out, x, k, n, rs, cs, MR);
+    pack_panels(out, panel, x, k, n, rs, cs, MR);
 }
 
 // ---- register tiles ----

@@ -31,7 +31,7 @@ static void check_pack(const milo_kernels *k) {
           const ptrdiff_t rs = order == 0 ? 64 : order == 1 ? 1 : 2;
           const ptrdiff_t cs = order == 0 ? 1 : order == 1 ? 64 : 35;
           const guarded out = guard(panels * w * depth);
-          k->pack(out.data, x, depth, n, rs, cs, w);
+          k->pack(out.data, w * depth, x, depth, n, rs, cs, w);
           bool good = true;
           for (size_t p = 0; p < depth; p++)
             for (size_t j = 0; j < panels * w; j++) {
@@ -63,8 +63,8 @@ static void check_tiles(const milo_kernels *k) {
         // Every other time the left side lies transposed, read in place.
         const bool turned = (a + b + d) % 2 == 1;
         const ptrdiff_t rsa = turned ? 1 : (ptrdiff_t)depth, csa = turned ? (ptrdiff_t)m : 1;
-        k->pack(right.data, y.data, depth, n, 1, (ptrdiff_t)depth, k->nr);
-        k->pack(left.data, x.data, depth, m, csa, rsa, k->mr);
+        k->pack(right.data, k->nr * depth, y.data, depth, n, 1, (ptrdiff_t)depth, k->nr);
+        k->pack(left.data, k->mr * depth, x.data, depth, m, csa, rsa, k->mr);
         for (int mode = 0; mode < 5; mode++) {
           const bool add = mode % 2 == 1 && mode < 4;
           canary(c.data, m ? (m - 1) * ldc + n : 0);
