@@ -327,6 +327,35 @@ static void test_chains(void) {
   CHECK_ALL(cases);
 }
 
+// Nothing in an axis, also where the device hands an operation to its definition (fp64).
+static void test_empty(void) {
+  static const test_case cases[] = {
+      {"T[0,3] x, T[3,2] w",
+       "tensor<T, [0,2]> m = matmul(x = x, y = w); tensor<T, [0,2]> r = relu(x = m);"
+       "tensor<T, [2]> s = reduce_sum(x = r, axes = tensor<int32, [1]>([0]));"
+       "tensor<T, [3,3]> y = matmul(x = x, y = x, transpose_x = bool(true));",
+       "T[0,2] r, T[2] s, T[3,3] y", 0, 0, false, 0},
+      {"T[0,3] x, T[2,3] w, T[3] g, int32[0] i",
+       "tensor<T, [2,3]> c = concat(values = (x, w), axis = int32(0));"
+       "tensor<T, [0,3]> a = softmax(x = x);"
+       "tensor<T, [0,3]> b = layer_norm(x = x, axes = tensor<int32, [1]>([1]), gamma = g);"
+       "tensor<T, [0,3]> d = gather(x = w, indices = i, axis = int32(0));"
+       "tensor<T, [2,3]> e = scatter(data = w, indices = i, updates = x, axis = int32(0));"
+       "tensor<T, [2,3]> f = pad(x = x, pad = tensor<int32, [4]>([1,1,0,0]));",
+       "T[2,3] c, T[0,3] a, T[0,3] b, T[0,3] d, T[2,3] e, T[2,3] f", 0, 0, false, 0},
+      {"T[2,0] x, T[0,2,4,4] z, T[3,2,2,2] k",
+       "tensor<T, [0,2]> t = transpose(x = x, perm = tensor<int32, [2]>([1,0]));"
+       "tensor<T, [4,0]> u = tile(x = x, reps = tensor<int32, [2]>([2,3]));"
+       "tensor<T, [2,0]> c = cumsum(x = x, axis = int32(0));"
+       "tensor<T, [2]> p = reduce_prod(x = x, axes = tensor<int32, [1]>([1]));"
+       "tensor<T, [2,0,2]> s = stack(values = (x, c), axis = int32(2));"
+       "tensor<T, [0,3,3,3]> y = conv(x = z, weight = k);",
+       "T[0,2] t, T[4,0] u, T[2,0] c, T[2] p, T[2,0,2] s, T[0,3,3,3] y", 0, 0, false, 0},
+  };
+  CHECK_ALL(cases);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check(&cases[i], "fp64");
+}
+
 static void test_matrix(void) {
   static const test_case cases[] = {
       {"T[33,50] x, T[50,17] z", "tensor<T, [33,17]> y = matmul(x = x, y = z);", "T[33,17] y", 4,
@@ -675,6 +704,7 @@ int main(void) {
   RUN(test_binary);
   RUN(test_integers);
   RUN(test_chains);
+  RUN(test_empty);
   RUN(test_matrix);
   RUN(test_rows);
   RUN(test_reductions);

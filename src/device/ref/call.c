@@ -32,10 +32,10 @@ static size_t input_index(const milo_ref_call *call, const char *name, const mil
 
 static milo_ref_tensor input_at(const milo_ref_call *call, const milo_value *value, size_t index) {
   const void *data = call->inputs != NULL ? call->inputs[index] : NULL;
-  if (data == NULL) {
+  if (data == NULL) {  // a constant, or nothing to read
     const milo_literal *literal = milo_value_constant(value);
-    assert(literal != NULL);
-    data = literal->data;
+    assert(literal != NULL || milo_type_elements(&value->type) == 0);
+    if (literal != NULL) data = literal->data;
   }
   return tensor_of(&value->type, data, NULL);
 }
