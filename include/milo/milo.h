@@ -225,6 +225,8 @@ typedef struct milo_grad_options {
   size_t wrt_count;
   bool split;                   /* two functions: <name>_forward (with taps) and <name>_backward */
   bool keep_composites;         /* leave rms_norm, attention, ... whole instead of public ops */
+  const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
+  size_t input_count;
 } milo_grad_options;
 
 /*

@@ -3,6 +3,7 @@
 #include "api/ctx.h"
 #include "api/program.h"
 #include "base/number.h"
+#include "base/text.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 #include "pass/pass.h"
@@ -26,8 +27,14 @@ static milo_status need_input(const milo_func *func, const char *name, milo_diag
                               milo_value **out_param) {
   *out_param = milo_func_find_param(func, name);
   if (*out_param != NULL) return MILO_OK;
-  return milo_fail(diag, func->loc, MILO_ERR_NOT_FOUND, "function %s has no input %s", func->name,
-                   name);
+  milo_text names = {0};
+  for (size_t i = 0; i < func->body->param_count; i++)
+    milo_text_printf(&names, "%s%s", i > 0 ? ", " : "", func->body->params[i]->name);
+  const milo_status status =
+      milo_fail(diag, func->loc, MILO_ERR_NOT_FOUND, "function %s has no input %s\nit has: %s",
+                func->name, name, names.data != NULL ? names.data : "none");
+  milo_text_deinit(&names);
+  return status;
 }
 
 // The inputs to differentiate, in the caller's order; all floating-point ones if it named none.
@@ -60,12 +67,15 @@ static milo_status simplify(milo_func *func, bool keep_composites, milo_diag *di
   return milo_pass_run_all(func, &passes, diag);
 }
 
-// Shapes that the function computes become known, so that gradients can rely on them.
-static milo_status settle_shapes(milo_func *func, milo_diag *diag) {
-  MILO_TRY(simplify(func, true, diag));
+// Shapes that the caller gave, and those that the function computes from them, become known, so
+// that gradients can rely on them.
+static milo_status settle_shapes(milo_func *func, const milo_grad_options *options,
+                                 milo_diag *diag) {
   const size_t count = func->body->param_count;
   milo_type *types = MILO_NEW_ARRAY(&func->program->arena, milo_type, count);
-  for (size_t i = 0; i < count; i++) types[i] = func->body->params[i]->type;
+  MILO_TRY(milo_program_input_types(func, options->inputs, options->input_count, diag, types));
+  if (options->input_count > 0) MILO_TRY(milo_func_specialize(func, types, diag));
+  MILO_TRY(simplify(func, true, diag));
   return milo_func_specialize(func, types, diag);
 }
 
@@ -88,7 +98,7 @@ static milo_status differentiate(milo_program *program, const milo_func *origin,
   milo_value **wrt = MILO_NEW_ARRAY(&program->arena, milo_value *, room);
   size_t count;
   MILO_TRY(list_wrt(func, options, diag, wrt, &count));
-  MILO_TRY(settle_shapes(func, diag));
+  MILO_TRY(settle_shapes(func, options, diag));
   MILO_TRY(milo_autodiff(func, wrt, count, diag));
   // Twice: what the first round simplifies can leave equal operations behind.
   for (int round = 0; round < 2; round++) MILO_TRY(simplify(func, options->keep_composites, diag));

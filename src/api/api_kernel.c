@@ -21,13 +21,12 @@ static const milo_value *kernel_value(const milo_kernel *kernel, size_t i) {
              : milo_executable_output(kernel->executable, i - kernel->input_count);
 }
 
-// The function's own types, with those replaced that the caller gave.
-static milo_status input_types(const milo_func *func, const milo_compile_options *options,
-                               milo_diag *diag, milo_type *types) {
+milo_status milo_program_input_types(const milo_func *func, const milo_value_info *inputs,
+                                     size_t count, milo_diag *diag, milo_type *types) {
   const milo_block *body = func->body;
   for (size_t i = 0; i < body->param_count; i++) types[i] = body->params[i]->type;
-  for (size_t k = 0; k < options->input_count; k++) {
-    const milo_value_info *given = &options->inputs[k];
+  for (size_t k = 0; k < count; k++) {
+    const milo_value_info *given = &inputs[k];
     const milo_value *param = milo_func_find_param(func, given->name);
     if (param == NULL)
       return milo_fail(diag, func->loc, MILO_ERR_INVALID, "function %s has no input %s", func->name,
@@ -38,10 +37,10 @@ static milo_status input_types(const milo_func *func, const milo_compile_options
     const milo_type type = milo_type_tensor(param->type.dtype, given->rank, given->shape);
     if (!milo_type_compatible(&type, &param->type)) {
       milo_arena arena = {0};
-      const milo_status status = milo_fail(
-          diag, func->loc, MILO_ERR_INVALID, "input %s is declared %s, but %s was given",
-          given->name, milo_type_format(&arena, &param->type, true),
-          milo_type_format(&arena, &type, true));
+      const milo_status status =
+          milo_fail(diag, func->loc, MILO_ERR_INVALID, "input %s is declared %s, but %s was given",
+                    given->name, milo_type_format(&arena, &param->type, true),
+                    milo_type_format(&arena, &type, true));
       milo_arena_deinit(&arena);
       return status;
     }
@@ -76,7 +75,8 @@ milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
   if (kernel == NULL) return MILO_ERR_NO_MEMORY;
   kernel->ctx = ctx;
   milo_type *types = MILO_NEW_ARRAY(&kernel->arena, milo_type, func->body->param_count);
-  milo_status status = input_types(func, &options, diag, types);
+  milo_status status =
+      milo_program_input_types(func, options.inputs, options.input_count, diag, types);
   if (status == MILO_OK)
     status = milo_device_compile(device, func, types, NULL, diag, &kernel->executable);
   if (status == MILO_OK) status = describe(kernel);

@@ -8,6 +8,11 @@
 // The function of that name (NULL: the first), or MILO_ERR_NOT_FOUND with the names there are.
 MILO_MUST_USE milo_status milo_program_need_func(const milo_program *program, const char *name,
                                                  milo_diag *diag, const milo_func **out_func);
+// The function's own input types, with the shapes that the caller gave by name; types has room for
+// each input. MILO_ERR_INVALID: no such input, or it is declared otherwise.
+MILO_MUST_USE milo_status milo_program_input_types(const milo_func *func,
+                                                   const milo_value_info *inputs, size_t count,
+                                                   milo_diag *diag, milo_type *types);
 // Strings are value's own or made in arena.
 milo_value_info milo_value_info_make(milo_arena *arena, const milo_value *value);
 

@@ -42,6 +42,7 @@ check "both of its functions run" bash -c \
 
 refuse 2 "--wrt expects input names" "$milo" grad mlp.mil --wrt x0,
 refuse 1 "has no input nobody" "$milo" grad mlp.mil --wrt nobody
+refuse 1 "it has: x0, x1, x2, x3, x4" "$milo" grad mlp.mil --wrt nobody
 refuse 1 "named twice" "$milo" grad mlp.mil --wrt x0,x0
 refuse 1 "no function other" "$milo" grad mlp.mil --function other
 refuse 1 "missing.mil" "$milo" grad missing.mil
@@ -51,6 +52,13 @@ refuse 1 "strange.mil:7:" "$milo" grad strange.mil -o x.mil
 refuse 1 "strange is not an operation Milo knows" "$milo" grad strange.mil -o x.mil
 sed 's/\[5, 7\]/[?, 7]/; s/fp32, \[5, 6\]/fp32, [?, 6]/' mlp.mil >open.mil
 refuse 1 "unknown dimensions" "$milo" grad open.mil -o x.mil
+check "shapes given" "$milo" grad open.mil --shape x0=5,7 --wrt x1,x0 -o shaped.mil
+check "the same as of the program with these shapes" cmp shaped.mil joint.mil
+refuse 1 "has no input nobody" "$milo" grad open.mil --shape nobody=1 -o x.mil
+refuse 1 "was given" "$milo" grad open.mil --shape x0=5,8 -o x.mil
+for bad in x0 =1 x0=a x0=1, x0=,1 x0=-1 x0=99999999999999999999; do
+  refuse 2 "--shape expects" "$milo" grad open.mil --shape "$bad" -o x.mil
+done
 printf 'program(1.3)\n{\nfunc main<ios18>(int32 x) {\nint32 y = add(x = x, y = x);\n} -> (y);\n}\n' \
   >ints.mil
 refuse 1 "no floating-point input" "$milo" grad ints.mil

@@ -116,10 +116,14 @@ static milo_status run_on(milo_device *device, const milo_func *func, const tens
 
 static double unit_of(milo_dtype dtype) {
   switch (dtype) {
-    case MILO_FP32: return 0x1p-23;
-    case MILO_FP16: return 0x1p-10;
-    case MILO_BF16: return 0x1p-7;
-    default: return 0;
+    case MILO_FP32:
+      return 0x1p-23;
+    case MILO_FP16:
+      return 0x1p-10;
+    case MILO_BF16:
+      return 0x1p-7;
+    default:
+      return 0;
   }
 }
 
@@ -220,20 +224,39 @@ static void check_all(const test_case *cases, size_t count) {
 // ---- cases ----
 
 #define UNARY_CASE(op, steps) \
-  {"T[3,171] x", "tensor<T, [3,171]> y = " op ";", "T[3,171] y", steps, 0, true, 0}
+  { "T[3,171] x", "tensor<T, [3,171]> y = " op ";", "T[3,171] y", steps, 0, true, 0 }
 
 static void test_unary(void) {
   static const test_case cases[] = {
-      UNARY_CASE("abs(x = x)", 0), UNARY_CASE("sign(x = x)", 0), UNARY_CASE("ceil(x = x)", 0),
-      UNARY_CASE("floor(x = x)", 0), UNARY_CASE("round(x = x)", 0), UNARY_CASE("square(x = x)", 1),
-      UNARY_CASE("sqrt(x = x)", 1), UNARY_CASE("rsqrt(x = x)", 3), UNARY_CASE("inverse(x = x)", 3),
-      UNARY_CASE("exp(x = x)", 2), UNARY_CASE("exp2(x = x)", 2), UNARY_CASE("log(x = x)", 3),
-      UNARY_CASE("sin(x = x)", 2), UNARY_CASE("cos(x = x)", 2), UNARY_CASE("tan(x = x)", 2),
-      UNARY_CASE("asin(x = x)", 2), UNARY_CASE("acos(x = x)", 2), UNARY_CASE("atan(x = x)", 2),
-      UNARY_CASE("sinh(x = x)", 2), UNARY_CASE("cosh(x = x)", 2), UNARY_CASE("tanh(x = x)", 3),
-      UNARY_CASE("atanh(x = x)", 3), UNARY_CASE("erf(x = x)", 3), UNARY_CASE("sigmoid(x = x)", 3),
-      UNARY_CASE("silu(x = x)", 4), UNARY_CASE("relu(x = x)", 0), UNARY_CASE("relu6(x = x)", 0),
-      UNARY_CASE("softplus(x = x)", 4), UNARY_CASE("softsign(x = x)", 2),
+      UNARY_CASE("abs(x = x)", 0),
+      UNARY_CASE("sign(x = x)", 0),
+      UNARY_CASE("ceil(x = x)", 0),
+      UNARY_CASE("floor(x = x)", 0),
+      UNARY_CASE("round(x = x)", 0),
+      UNARY_CASE("square(x = x)", 1),
+      UNARY_CASE("sqrt(x = x)", 1),
+      UNARY_CASE("rsqrt(x = x)", 3),
+      UNARY_CASE("inverse(x = x)", 3),
+      UNARY_CASE("exp(x = x)", 2),
+      UNARY_CASE("exp2(x = x)", 2),
+      UNARY_CASE("log(x = x)", 3),
+      UNARY_CASE("sin(x = x)", 2),
+      UNARY_CASE("cos(x = x)", 2),
+      UNARY_CASE("tan(x = x)", 2),
+      UNARY_CASE("asin(x = x)", 2),
+      UNARY_CASE("acos(x = x)", 2),
+      UNARY_CASE("atan(x = x)", 2),
+      UNARY_CASE("sinh(x = x)", 2),
+      UNARY_CASE("cosh(x = x)", 2),
+      UNARY_CASE("tanh(x = x)", 3),
+      UNARY_CASE("atanh(x = x)", 3),
+      UNARY_CASE("erf(x = x)", 3),
+      UNARY_CASE("sigmoid(x = x)", 3),
+      UNARY_CASE("silu(x = x)", 4),
+      UNARY_CASE("relu(x = x)", 0),
+      UNARY_CASE("relu6(x = x)", 0),
+      UNARY_CASE("softplus(x = x)", 4),
+      UNARY_CASE("softsign(x = x)", 2),
       UNARY_CASE("leaky_relu(x = x, alpha = T(0.25))", 1),
       UNARY_CASE("elu(x = x, alpha = T(0.5))", 4),
       UNARY_CASE("clip(x = x, alpha = T(-0.5), beta = T(0.75))", 0),
@@ -247,29 +270,46 @@ static void test_gelu(void) {
        1, false, 0},
       {"T[5,67] x", "tensor<T, [5,67]> y = gelu(x = x, mode = string(\"TANH_APPROXIMATION\"));",
        "T[5,67] y", 6, 1, false, 0},
-      {"T[5,67] x",
-       "tensor<T, [5,67]> y = gelu(x = x, mode = string(\"SIGMOID_APPROXIMATION\"));", "T[5,67] y",
-       6, 1, false, 0},
+      {"T[5,67] x", "tensor<T, [5,67]> y = gelu(x = x, mode = string(\"SIGMOID_APPROXIMATION\"));",
+       "T[5,67] y", 6, 1, false, 0},
   };
   CHECK_ALL(cases);
 }
 
-#define BINARY_CASE(op, type, steps)                                                           \
-  {"T[4,1,133] x, T[3,133] z", "tensor<" type ", [4,3,133]> y = " op "(x = x, y = z);",        \
-   type "[4,3,133] y", steps, 0, true, 0},                                                     \
-      {"T[7,1] x, T[7,9] z", "tensor<" type ", [7,9]> y = " op "(x = x, y = z);",              \
-       type "[7,9] y", steps, 0, true, 0},                                                     \
-      {"T[2,515] x, T[] z", "tensor<" type ", [2,515]> y = " op "(x = x, y = z);",             \
-       type "[2,515] y", steps, 0, true, 0}
+#define BINARY_CASE(op, type, steps)                                                              \
+  {"T[4,1,133] x, T[3,133] z",                                                                    \
+   "tensor<" type ", [4,3,133]> y = " op "(x = x, y = z);",                                       \
+   type "[4,3,133] y",                                                                            \
+   steps,                                                                                         \
+   0,                                                                                             \
+   true,                                                                                          \
+   0},                                                                                            \
+      {"T[7,1] x, T[7,9] z",                                                                      \
+       "tensor<" type ", [7,9]> y = " op "(x = x, y = z);",                                       \
+       type "[7,9] y",                                                                            \
+       steps,                                                                                     \
+       0,                                                                                         \
+       true,                                                                                      \
+       0},                                                                                        \
+  {                                                                                               \
+    "T[2,515] x, T[] z", "tensor<" type ", [2,515]> y = " op "(x = x, y = z);", type "[2,515] y", \
+        steps, 0, true, 0                                                                         \
+  }
 
 static void test_binary(void) {
   static const test_case cases[] = {
-      BINARY_CASE("add", "T", 1),           BINARY_CASE("sub", "T", 1),
-      BINARY_CASE("mul", "T", 1),           BINARY_CASE("real_div", "T", 1),
-      BINARY_CASE("maximum", "T", 0),       BINARY_CASE("minimum", "T", 0),
-      BINARY_CASE("pow", "T", 2),           BINARY_CASE("equal", "bool", 0),
-      BINARY_CASE("not_equal", "bool", 0),  BINARY_CASE("less", "bool", 0),
-      BINARY_CASE("less_equal", "bool", 0), BINARY_CASE("greater", "bool", 0),
+      BINARY_CASE("add", "T", 1),
+      BINARY_CASE("sub", "T", 1),
+      BINARY_CASE("mul", "T", 1),
+      BINARY_CASE("real_div", "T", 1),
+      BINARY_CASE("maximum", "T", 0),
+      BINARY_CASE("minimum", "T", 0),
+      BINARY_CASE("pow", "T", 2),
+      BINARY_CASE("equal", "bool", 0),
+      BINARY_CASE("not_equal", "bool", 0),
+      BINARY_CASE("less", "bool", 0),
+      BINARY_CASE("less_equal", "bool", 0),
+      BINARY_CASE("greater", "bool", 0),
       BINARY_CASE("greater_equal", "bool", 0),
   };
   CHECK_ALL(cases);
@@ -369,8 +409,8 @@ static void test_matrix(void) {
        32, false, 0},
       {"T[2,3,5,40] x, T[3,40,6] z", "tensor<T, [2,3,5,6]> y = matmul(x = x, y = z);",
        "T[2,3,5,6] y", 4, 16, false, 0},
-      {"T[3,11,40] x, T[40,6] z", "tensor<T, [3,11,6]> y = matmul(x = x, y = z);", "T[3,11,6] y",
-       4, 16, false, 0},
+      {"T[3,11,40] x, T[40,6] z", "tensor<T, [3,11,6]> y = matmul(x = x, y = z);", "T[3,11,6] y", 4,
+       16, false, 0},
       {"T[20,3,5] x, T[20,3,6] z",
        "tensor<T, [20,5,6]> y = matmul(x = x, y = z, transpose_x = bool(true));", "T[20,5,6] y", 4,
        16, false, 0},
@@ -412,8 +452,8 @@ static void test_rows(void) {
   static const test_case cases[] = {
       {"T[7,133] x", "tensor<T, [7,133]> y = softmax(x = x, axis = int32(-1));", "T[7,133] y", 16,
        0, false, 0},
-      {"T[5,6,7] x", "tensor<T, [5,6,7]> y = softmax(x = x, axis = int32(1));", "T[5,6,7] y", 16,
-       0, false, 0},
+      {"T[5,6,7] x", "tensor<T, [5,6,7]> y = softmax(x = x, axis = int32(1));", "T[5,6,7] y", 16, 0,
+       false, 0},
       {"T[9,67] x, T[67] w",
        "tensor<T, [9,67]> y = rms_norm(x = x, weight = w, epsilon = fp32(1e-5));", "T[9,67] y", 8,
        0, false, 0},
@@ -429,23 +469,40 @@ static void test_rows(void) {
   CHECK_ALL(cases);
 }
 
-#define REDUCE_CASES(op, steps)                                                                   \
-  {"T[5,6,70] x", "tensor<T, [5,6]> y = reduce_" op                                               \
-   "(x = x, axes = tensor<int32, [1]>([2]), keep_dims = bool(false));", "T[5,6] y", steps, steps, \
-   false, 0},                                                                                     \
-      {"T[130,300] x", "tensor<T, [1,300]> y = reduce_" op                                        \
-       "(x = x, axes = tensor<int32, [1]>([0]), keep_dims = bool(true));", "T[1,300] y", steps,   \
-       steps, false, 0},                                                                          \
-      {"T[4,5,6,3] x", "tensor<T, [5,3]> y = reduce_" op                                          \
-       "(x = x, axes = tensor<int32, [2]>([0,2]), keep_dims = bool(false));", "T[5,3] y", steps,  \
-       steps, false, 0},                                                                          \
-      {"T[7,11] x", "tensor<T, []> y = reduce_" op "(x = x, keep_dims = bool(false));", "T[] y",  \
-       steps, steps, false, 0}
+#define REDUCE_CASES(op, steps)                                                               \
+  {"T[5,6,70] x",                                                                             \
+   "tensor<T, [5,6]> y = reduce_" op                                                          \
+   "(x = x, axes = tensor<int32, [1]>([2]), keep_dims = bool(false));",                       \
+   "T[5,6] y",                                                                                \
+   steps,                                                                                     \
+   steps,                                                                                     \
+   false,                                                                                     \
+   0},                                                                                        \
+      {"T[130,300] x",                                                                        \
+       "tensor<T, [1,300]> y = reduce_" op                                                    \
+       "(x = x, axes = tensor<int32, [1]>([0]), keep_dims = bool(true));",                    \
+       "T[1,300] y",                                                                          \
+       steps,                                                                                 \
+       steps,                                                                                 \
+       false,                                                                                 \
+       0},                                                                                    \
+      {"T[4,5,6,3] x",                                                                        \
+       "tensor<T, [5,3]> y = reduce_" op                                                      \
+       "(x = x, axes = tensor<int32, [2]>([0,2]), keep_dims = bool(false));",                 \
+       "T[5,3] y",                                                                            \
+       steps,                                                                                 \
+       steps,                                                                                 \
+       false,                                                                                 \
+       0},                                                                                    \
+  {                                                                                           \
+    "T[7,11] x", "tensor<T, []> y = reduce_" op "(x = x, keep_dims = bool(false));", "T[] y", \
+        steps, steps, false, 0                                                                \
+  }
 
 static void test_reductions(void) {
   static const test_case cases[] = {
-      REDUCE_CASES("sum", 16),  REDUCE_CASES("mean", 16), REDUCE_CASES("max", 0),
-      REDUCE_CASES("min", 0),   REDUCE_CASES("sum_square", 16), REDUCE_CASES("l1_norm", 16),
+      REDUCE_CASES("sum", 16),     REDUCE_CASES("mean", 16),       REDUCE_CASES("max", 0),
+      REDUCE_CASES("min", 0),      REDUCE_CASES("sum_square", 16), REDUCE_CASES("l1_norm", 16),
       REDUCE_CASES("l2_norm", 16), REDUCE_CASES("log_sum_exp", 8),
   };
   CHECK_ALL(cases);
@@ -536,7 +593,8 @@ static void test_composites(void) {
        "tensor<fp32, [2,3,9,64]> k2 = transpose(x = k, perm = tensor<int32, [4]>([0,2,1,3]));"
        "tensor<fp32, [2,3,9,64]> v2 = transpose(x = v, perm = tensor<int32, [4]>([0,2,1,3]));"
        "tensor<fp32, [2,3,9,64]> g2 = transpose(x = g, perm = tensor<int32, [4]>([0,2,1,3]));"
-       "tensor<fp32, [2,3,9,64]> y, tensor<fp32, [2,3,9]> l = attention(query = q2, key = k2, value "
+       "tensor<fp32, [2,3,9,64]> y, tensor<fp32, [2,3,9]> l = attention(query = q2, key = k2, "
+       "value "
        "= v2, scale = fp32(0.125), causal = bool(true));"
        "tensor<fp32, [2,3,9,64]> dq, tensor<fp32, [2,3,9,64]> dk, tensor<fp32, [2,3,9,64]> dv = "
        "attention_grad(grad = g2, query = q2, key = k2, value = v2, out = y, lse = l, scale = "
@@ -613,9 +671,8 @@ static void check_donated(const char *inputs, const char *body, const char *resu
           shared.buffers[i] = in.buffers[aliases[k].input];
           milo_buffer_retain(shared.buffers[i]);
         }
-      if (shared.buffers[i] == NULL &&
-          milo_buffer_alloc(milo_type_bytes(&shared.types[i]), &diag, &shared.buffers[i]) !=
-              MILO_OK)
+      if (shared.buffers[i] == NULL && milo_buffer_alloc(milo_type_bytes(&shared.types[i]), &diag,
+                                                         &shared.buffers[i]) != MILO_OK)
         abort();
     }
     CHECK(milo_executable_run(executable, in.buffers, shared.buffers, &diag) == MILO_OK);
@@ -645,7 +702,8 @@ static void test_donated(void) {
                 "T[40,40] y, T[40,40] z", one, 1);
   check_donated("T[50] a, T[50] b", "tensor<T, [50]> c = identity(x = a);", "T[50] b, T[50] c",
                 swapped, 2);
-  check_donated("T[50] a, T[50] b", "tensor<T, [50]> c = add(x = a, y = b);"
+  check_donated("T[50] a, T[50] b",
+                "tensor<T, [50]> c = add(x = a, y = b);"
                 "tensor<T, [50]> d = sub(x = a, y = b);",
                 "T[50] c, T[50] d", swapped, 2);
   check_donated("T[3000] p, T[3000] g, T[3000] m, T[3000] s, T[] lr, T[] gs",
@@ -666,8 +724,9 @@ static void test_bad_indices(void) {
   static const struct {
     const char *inputs, *body, *results, *wanted;
   } cases[] = {
-      {"fp32[3] x, int32[2] i", "tensor<fp32, [2]> y = gather(x = x, indices = i, axis = int32(0));",
-       "fp32[2] y", "outside the axis"},
+      {"fp32[3] x, int32[2] i",
+       "tensor<fp32, [2]> y = gather(x = x, indices = i, axis = int32(0));", "fp32[2] y",
+       "outside the axis"},
       {"fp32[2,3] x, int32[2] i",
        "tensor<fp32, [2]> y, tensor<fp32, [2]> l = cross_entropy(logits = x, target = i);",
        "fp32[2] y", "not in [0, 3)"},

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: MIT
 // milo grad: differentiates a MIL program.
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
+
+static void free_list(char **copies) {
+  for (size_t i = 0; copies != NULL && copies[i] != NULL; i++) free(copies[i]);
+  free(copies);
+}
 
 // Appends the names of a comma list, cut in place. False if one is empty or memory ran out.
 static bool add_names(char *list, const char ***names, size_t *count) {
@@ -16,6 +23,33 @@ static bool add_names(char *list, const char ***names, size_t *count) {
     grown[(*count)++] = name;
   }
   return true;
+}
+
+// Reads "NAME=4,3" (nothing behind = is rank 0), cut in place.
+static bool read_shape(char *text, milo_value_info *out) {
+  *out = (milo_value_info){.name = text};
+  char *at = strchr(text, '=');
+  if (at == NULL || at == text) return false;
+  *at++ = '\0';
+  while (*at != '\0') {
+    if (out->rank == MILO_MAX_RANK || !isdigit((unsigned char)*at)) return false;
+    errno = 0;
+    out->shape[out->rank++] = strtoll(at, &at, 10);
+    if (errno != 0 || (*at != '\0' && *at != ',') || (*at == ',' && at[1] == '\0')) return false;
+    at += *at == ',';
+  }
+  return true;
+}
+
+// Copies of the strings, to be cut; count + 1 of them, the last NULL. NULL if memory ran out.
+static char **copy_list(const string_list *list) {
+  char **copies = calloc(list->count + 1, sizeof *copies);
+  for (size_t i = 0; copies != NULL && i < list->count; i++)
+    if ((copies[i] = strdup(list->items[i])) == NULL) {
+      free_list(copies);
+      return NULL;
+    }
+  return copies;
 }
 
 static milo_status print_program(milo_ctx *ctx, const milo_program *program) {
@@ -49,14 +83,16 @@ int cmd_grad(int argc, char **argv) {
       "FILE's inputs and a seed grad_<output> for each floating-point output, and returns the\n"
       "outputs, then grad_<input> for each input differentiated.",
       "  milo grad mlp.mil --wrt x,w1,w2 -o mlp_grad.mil\n"
-      "  milo grad mlp.mil --split -o mlp_train.mil\n",
+      "  milo grad mlp.mil --split -o mlp_train.mil\n"
+      "  milo grad mlp.mil --shape x=16,784\n",
       1,
       1};
-  string_list wrt = {NULL, 0};
+  string_list wrt = {NULL, 0}, shapes = {NULL, 0};
   const char *output = NULL;
   milo_grad_options options = MILO_OPTIONS_INIT(milo_grad_options);
   const option table[] = {
       {"--wrt", NULL, OPTION_LIST, &wrt, "A,B", "inputs to differentiate (default: all floats)"},
+      {"--shape", NULL, OPTION_LIST, &shapes, "NAME=4,3", "shape of an input that leaves it open"},
       {"--output", "-o", OPTION_STRING, &output, "FILE", "what to write (default: print it)"},
       {"--function", NULL, OPTION_STRING, &options.function, "NAME", "default: the first"},
       {"--split", NULL, OPTION_FLAG, &options.split, NULL,
@@ -71,23 +107,33 @@ int cmd_grad(int argc, char **argv) {
     return code;
   }
   const char **names = NULL;
-  char **lists = calloc(wrt.count + 1, sizeof *lists);
-  bool ok = lists != NULL;
-  for (size_t i = 0; ok && i < wrt.count; i++) {
-    lists[i] = strdup(wrt.items[i]);
-    ok = lists[i] != NULL && add_names(lists[i], &names, &options.wrt_count);
-  }
+  char **name_lists = copy_list(&wrt), **shape_texts = copy_list(&shapes);
+  milo_value_info *inputs = calloc(shapes.count + 1, sizeof *inputs);
   milo_ctx *ctx = NULL;
+  if (name_lists == NULL || shape_texts == NULL || inputs == NULL) {
+    code = fail_text("out of memory");
+    goto done;
+  }
+  for (size_t i = 0; i < wrt.count; i++)
+    if (!add_names(name_lists[i], &names, &options.wrt_count)) {
+      code = usage_error(&cmd, "--wrt expects input names, separated by commas");
+      goto done;
+    }
+  for (size_t i = 0; i < shapes.count; i++)
+    if (!read_shape(shape_texts[i], &inputs[i])) {
+      code = usage_error(&cmd, "--shape expects NAME=4,3, not '%s'", shapes.items[i]);
+      goto done;
+    }
   options.wrt = names;
-  if (!ok)
-    code = usage_error(&cmd, "--wrt expects input names, separated by commas");
-  else if ((ctx = open_ctx(&common)) == NULL)
-    code = EXIT_FAILED;
-  else
-    code = differentiate(ctx, argv[0], output, &options);
+  options.inputs = inputs;
+  options.input_count = shapes.count;
+  ctx = open_ctx(&common);
+  code = ctx == NULL ? EXIT_FAILED : differentiate(ctx, argv[0], output, &options);
+done:
   milo_ctx_destroy(ctx);
-  for (size_t i = 0; lists != NULL && i < wrt.count; i++) free(lists[i]);
-  free(lists);
+  free(inputs);
+  free_list(shape_texts);
+  free_list(name_lists);
   free(names);
   options_deinit(table);
   const int flushed = finish_stdout();
