@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "kernels/blas.h"
 #include "kernels/convert.h"
 
 enum {
@@ -223,6 +224,10 @@ void milo_gemm_run(const milo_exec *exec, const milo_gemm *g, const void *a, con
   job w = {.kernels = exec->kernels, .g = g, .s = plan(exec->kernels, g), .c = c};
   w.a = a ? a : g->a.data;
   w.b = b ? b : g->b.data;
+  if (milo_blas_takes(exec, g)) {
+    milo_blas_run(exec, g, (const float *)(const void *)w.a, (const float *)(const void *)w.b, c);
+    return;
+  }
   w.slots = workspace;
   w.packed = w.slots + w.s.slot * (size_t)milo_pool_threads(exec->pool);
   if (w.s.dot) {

@@ -6,10 +6,17 @@
 #include "base/pool.h"
 #include "kernels/kernels.h"
 
-// What a kernel driver runs on. pool may be NULL.
+// cblas_sgemm.
+typedef void milo_sgemm_fn(int order, int transpose_a, int transpose_b, int m, int n, int k,
+                           float alpha, const float *a, int lda, const float *b, int ldb,
+                           float beta, float *c, int ldc);
+
+// What a kernel driver runs on. pool may be NULL; sgemm is NULL unless BLAS is to be used where it
+// can (kernels/blas.h).
 typedef struct milo_exec {
   const milo_kernels *kernels;
   milo_pool *pool;
+  milo_sgemm_fn *sgemm;
 } milo_exec;
 
 // An operand: fp32, fp16 or bf16; row i, column j at data + (i * rs + j * cs) elements.

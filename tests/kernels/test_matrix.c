@@ -4,6 +4,7 @@
 #include "base/pool.h"
 #include "guard.h"
 #include "kernels/attention.h"
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
 
 enum { CANARY = 0x7fc0dead };
@@ -83,13 +84,15 @@ static void check_tiles(const milo_kernels *k) {
             for (size_t j = 0; j < (i + 1 < m ? ldc : n); j++) {
               double sum = add, terms = add;
               for (size_t p = 0; j < n && p < depth; p++) {
-                const double t = (double)x.data[(ptrdiff_t)i * rsa + (ptrdiff_t)p * csa] * (double)y.data[j * depth + p];
+                const double t = (double)x.data[(ptrdiff_t)i * rsa + (ptrdiff_t)p * csa] *
+                                 (double)y.data[j * depth + p];
                 sum += t;
                 terms += fabs(t);
               }
               const float got = c.data[i * ldc + j];
-              good = good && (j < n ? fabs((double)got - sum) <= (double)(depth + 2) * 0x1p-24 * terms
-                                    : is_canary(&c.data[i * ldc + j]));
+              good =
+                  good && (j < n ? fabs((double)got - sum) <= (double)(depth + 2) * 0x1p-24 * terms
+                                 : is_canary(&c.data[i * ldc + j]));
             }
           if (!CHECK(good)) printf("# %zu x %zu x %zu, mode %d\n", m, n, depth, mode);
         }
@@ -115,8 +118,11 @@ static float load(milo_dtype dtype, const void *x, size_t i) {
   return (float)milo_number_load(dtype, x, i);
 }
 
+static milo_sgemm_fn *blas;  // NULL: our own kernels
+static size_t blas_products;
+
 static void check_product(const milo_kernels *k, milo_pool *pool, const product *p) {
-  const milo_exec exec = {k, pool};
+  const milo_exec exec = {k, pool, blas};
   const size_t bytes = p->dtype == MILO_FP32 ? 4 : 2, ldc = p->n + 5;
   const guarded a = guard_bytes(p->m * p->k * p->batch * bytes);
   const guarded b = guard_bytes(p->k * p->n * p->batch * bytes);
@@ -127,13 +133,20 @@ static void check_product(const milo_kernels *k, milo_pool *pool, const product 
   for (size_t i = 0; i < p->n * p->k * p->batch; i++)
     milo_number_store(p->dtype, b.data, i, 4 * milo_rng_uniform(1, 2, i) - 2);
   const milo_gemm g = {
-      .m = p->m, .n = p->n, .k = p->k, .batch = p->batch,
+      .m = p->m,
+      .n = p->n,
+      .k = p->k,
+      .batch = p->batch,
       .a = {a.data, p->dtype, (ptrdiff_t)(p->ta ? 1 : p->k), (ptrdiff_t)(p->ta ? p->m : 1)},
       .b = {b.data, p->dtype, (ptrdiff_t)(p->tb ? 1 : p->n), (ptrdiff_t)(p->tb ? p->k : 1)},
-      .a_step = (ptrdiff_t)(p->m * p->k), .b_step = (ptrdiff_t)(p->k * p->n),
-      .c_step = (ptrdiff_t)(p->m * ldc), .ldc = ldc, .add = p->add};
+      .a_step = (ptrdiff_t)(p->m * p->k),
+      .b_step = (ptrdiff_t)(p->k * p->n),
+      .c_step = (ptrdiff_t)(p->m * ldc),
+      .ldc = ldc,
+      .add = p->add};
   const size_t room = milo_gemm_workspace_bytes(&exec, &g);
   void *workspace = aligned_alloc(64, (room + 64) / 64 * 64);
+  blas_products += milo_blas_takes(&exec, &g);
   canary(c, out + 1);
   for (size_t r = 0; r < p->batch * p->m; r++)
     for (size_t j = 0; p->add && j < p->n; j++) c[r * ldc + j] = 0.5f;
@@ -159,8 +172,8 @@ static void check_product(const milo_kernels *k, milo_pool *pool, const product 
     }
   }
   if (!CHECK(good))
-    printf("# %s: %zu x %zu x %zu, batch %zu, %d %d %d, %s\n", k->name, p->m, p->n, p->k, p->batch,
-           p->ta, p->tb, p->add, milo_dtype_name(p->dtype));
+    printf("# %s%s: %zu x %zu x %zu, batch %zu, %d %d %d, %s\n", k->name, blas ? " with BLAS" : "",
+           p->m, p->n, p->k, p->batch, p->ta, p->tb, p->add, milo_dtype_name(p->dtype));
   free(c);
   free(workspace);
   unguard(a);
@@ -170,9 +183,9 @@ static void check_product(const milo_kernels *k, milo_pool *pool, const product 
 static milo_pool *pool_of_2;
 
 static void check_products(const milo_kernels *k) {
-  static const size_t sizes[][3] = {{0, 3, 4},  {1, 1, 1},     {1, 40, 70},   {4, 65, 300},
-                                    {5, 17, 0}, {5, 130, 257}, {97, 65, 300}, {30, 1100, 20},
-                                    {200, 33, 513}};
+  static const size_t sizes[][3] = {{0, 3, 4},     {1, 1, 1},      {1, 40, 70},
+                                    {4, 65, 300},  {5, 17, 0},     {5, 130, 257},
+                                    {97, 65, 300}, {30, 1100, 20}, {200, 33, 513}};
   for (size_t s = 0; s < 9; s++)
     for (int t = 0; t < 8; t++) {
       product p = {sizes[s][0], sizes[s][1], sizes[s][2], 1, t & 1, t & 2, t & 4, MILO_FP32};
@@ -190,11 +203,21 @@ static void check_products(const milo_kernels *k) {
 
 static void test_products(void) { each_variant(check_products); }
 
+static void test_blas(void) {
+  blas = milo_blas_open();
+  if (blas == NULL) SKIP("no CBLAS on this machine");
+  blas_products = 0;
+  check_products(milo_kernels_variants[0]);
+  CHECK(blas_products > 0);
+  blas = NULL;
+}
+
 int main(void) {
   if (milo_pool_create(2, NULL, &pool_of_2) != MILO_OK) abort();
   RUN(test_pack);
   RUN(test_tiles);
   RUN(test_products);
+  RUN(test_blas);
   milo_pool_destroy(pool_of_2);
   return tap_done();
 }

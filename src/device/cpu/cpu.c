@@ -5,13 +5,15 @@
 
 #include "device/cpu/code.h"
 #include "device/ref/ref.h"
+#include "kernels/blas.h"
 
 static milo_status cpu_open(const milo_host *host, milo_device **out_device, milo_diag *diag) {
   milo_cpu_device *d = calloc(1, sizeof *d);
   *out_device = NULL;
   if (!d) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a device");
   d->base = (milo_device){&milo_device_type_cpu, *host};
-  d->exec = (milo_exec){milo_kernels_select(host->cpu_caps), host->pool};
+  const milo_kernels *kernels = milo_kernels_select(host->cpu_caps);
+  d->exec = (milo_exec){kernels, host->pool, kernels->caps == 0 ? milo_blas_open() : NULL};
   *out_device = &d->base;
   return MILO_OK;
 }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/blas.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+
+enum {
+  ROW_MAJOR = 101,  // CBLAS's own numbers
+  NO_TRANSPOSE = 111,
+  TRANSPOSE = 112,
+  TILE_ROWS = 256,
+  MIN_FLOPS = 1 << 14,
+};
+
+milo_sgemm_fn *milo_blas_open(void) {
+  static const char *const libraries[] = {
+      "libopenblas.so.0", "libopenblas.so", "libopenblas.dylib",
+      "/System/Library/Frameworks/Accelerate.framework/Accelerate"};
+  for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+    void *library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
+    void *symbol = library == NULL ? NULL : dlsym(library, "cblas_sgemm");
+    if (symbol == NULL) continue;
+    // POSIX gives functions as object pointers; the copy is how both are of one size.
+    milo_sgemm_fn *sgemm;
+    *(void **)(void *)&sgemm = symbol;
+    void (*set_threads)(int);
+    *(void **)(void *)&set_threads = dlsym(library, "openblas_set_num_threads");
+    if (set_threads != NULL) set_threads(1);
+    return sgemm;
+  }
+  return NULL;
+}
+
+// Leading dimension of a rows x columns operand, 0 if BLAS cannot read it.
+static size_t leading(const milo_matrix *x, size_t rows, size_t columns, bool *out_transposed) {
+  *out_transposed = x->cs != 1;
+  const ptrdiff_t unit = *out_transposed ? x->rs : x->cs, step = *out_transposed ? x->cs : x->rs;
+  const size_t inner = *out_transposed ? rows : columns;
+  const bool fits =
+      x->dtype == MILO_FP32 && unit == 1 && step > 0 && (size_t)step >= inner && step <= INT_MAX;
+  return fits ? (size_t)step : 0;
+}
+
+bool milo_blas_takes(const milo_exec *exec, const milo_gemm *g) {
+  bool transposed;
+  return exec->sgemm != NULL && g->m <= INT_MAX && g->n <= INT_MAX && g->k <= INT_MAX &&
+         g->ldc <= INT_MAX && g->ldc >= g->n && g->k > 0 && g->n > 0 &&
+         (double)g->m * (double)g->n * (double)g->k >= MIN_FLOPS &&
+         leading(&g->a, g->m, g->k, &transposed) != 0 &&
+         leading(&g->b, g->k, g->n, &transposed) != 0;
+}
+
+typedef struct job {
+  milo_sgemm_fn *sgemm;
+  const milo_gemm *g;
+  const float *a, *b;
+  float *c;
+  size_t tiles;  // of one product
+} job;
+
+static void tile_task(void *user, size_t t, int worker) {
+  (void)worker;
+  const job *w = user;
+  const milo_gemm *g = w->g;
+  const ptrdiff_t z = (ptrdiff_t)(t / w->tiles);
+  const size_t i = t % w->tiles * TILE_ROWS, rows = g->m - i < TILE_ROWS ? g->m - i : TILE_ROWS;
+  bool turn_a, turn_b;
+  const size_t lda = leading(&g->a, g->m, g->k, &turn_a), ldb = leading(&g->b, g->k, g->n, &turn_b);
+  w->sgemm(ROW_MAJOR, turn_a ? TRANSPOSE : NO_TRANSPOSE, turn_b ? TRANSPOSE : NO_TRANSPOSE,
+           (int)rows, (int)g->n, (int)g->k, 1.0f, w->a + z * g->a_step + (ptrdiff_t)i * g->a.rs,
+           (int)lda, w->b + z * g->b_step, (int)ldb, g->add ? 1.0f : 0.0f,
+           w->c + z * g->c_step + i * g->ldc, (int)g->ldc);
+}
+
+void milo_blas_run(const milo_exec *exec, const milo_gemm *g, const float *a, const float *b,
+                   float *c) {
+  const job w = {exec->sgemm, g, a, b, c, (g->m + TILE_ROWS - 1) / TILE_ROWS};
+  milo_pool_run(exec->pool, w.tiles * g->batch, tile_task, (void *)(uintptr_t)&w);
+}
