@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/cpu.h"
 #include "device/cpu/code.h"
 #include "device/ref/ref.h"
 #include "kernels/blas.h"
@@ -12,8 +13,10 @@ static milo_status cpu_open(const milo_host *host, milo_device **out_device, mil
   *out_device = NULL;
   if (!d) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a device");
   d->base = (milo_device){&milo_device_type_cpu, *host};
-  const milo_kernels *kernels = milo_kernels_select(host->cpu_caps);
-  d->exec = (milo_exec){kernels, host->pool, kernels->caps == 0 ? milo_blas_open() : NULL};
+  d->exec = (milo_exec){milo_kernels_select(host->cpu_caps), host->pool, NULL};
+  // Not where a mask chose the plain set: BLAS would not heed it.
+  if (milo_kernels_select(milo_cpu_detect()) == milo_kernels_variants[0])
+    d->exec.sgemm = milo_blas_open();
   *out_device = &d->base;
   return MILO_OK;
 }
