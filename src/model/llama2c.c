@@ -119,9 +119,11 @@ static milo_status read_header(const milo_mapping *file, milo_loc loc, milo_diag
                                     .untied = untied};
   milo_diag why = {0};
   milo_status status = milo_model_config_complete(&config, &why, &out->config);
-  if (status != MILO_OK)
-    status =
-        milo_fail(diag, loc, MILO_ERR_INVALID, "not a llama2.c model (%s)", milo_diag_text(&why));
+  if (status != MILO_OK) {
+    const char *reason = milo_diag_text(&why), *label = strstr(reason, "error: ");
+    status = milo_fail(diag, loc, MILO_ERR_INVALID, "not a llama2.c model (%s)",
+                       label ? label + strlen("error: ") : reason);
+  }
   milo_diag_deinit(&why);
   return status;
 }
