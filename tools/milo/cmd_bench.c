@@ -75,7 +75,7 @@ static milo_status train(const request *r, milo_ctx *ctx) {
   milo_train_options options = MILO_OPTIONS_INIT(milo_train_options);
   timing t = {.capacity = (size_t)r->steps + 1};
   t.seconds = calloc(t.capacity, sizeof *t.seconds);
-  const size_t count = 64 * seq + 1;
+  const size_t count = seq + 65536;
   uint32_t *ids = calloc(count, sizeof *ids);
   uint64_t state = r->seed + 1;
   for (size_t i = 0; ids && i < count; i++) {
