@@ -101,17 +101,35 @@ static milo_program *copy_program(const milo_program *program) {
   return copy;
 }
 
+// The text and, where it is put into a file, the blob file that it needs: neither takes its place
+// before both are written.
+static milo_status save(milo_program *copy, const char *path, milo_writer *writer,
+                        milo_diag *diag) {
+  milo_writer *blobs = NULL;
+  milo_text text = {0};
+  milo_status status = MILO_OK;
+  if (milo_writer_is_file(writer)) {
+    const char *weights =
+        milo_arena_printf(&copy->arena, "%s.weights.bin", stem_of(&copy->arena, path));
+    status =
+        milo_blob_export(copy, LARGE_BYTES, folder_of(&copy->arena, path), weights, diag, &blobs);
+  }
+  if (status == MILO_OK) status = print(copy, diag, &text);
+  if (status == MILO_OK) status = milo_writer_write(writer, text.data, text.bytes, diag);
+  if (status == MILO_OK && blobs) status = milo_writer_commit(blobs, diag);
+  if (status == MILO_OK) status = milo_writer_commit(writer, diag);
+  milo_writer_close(blobs);
+  milo_text_deinit(&text);
+  return status;
+}
+
 milo_status milo_program_save(milo_ctx *ctx, const milo_program *program, const char *path) {
   milo_diag *diag = milo_ctx_begin(ctx);
+  milo_writer *writer;
+  MILO_TRY(milo_writer_open(path, diag, &writer));
   milo_program *copy = copy_program(program);
-  const char *folder = folder_of(&copy->arena, path);
-  const char *weights =
-      milo_arena_printf(&copy->arena, "%s.weights.bin", stem_of(&copy->arena, path));
-  milo_text text = {0};
-  milo_status status = milo_blob_export(copy, LARGE_BYTES, folder, weights, diag);
-  if (status == MILO_OK) status = print(copy, diag, &text);
-  if (status == MILO_OK) status = milo_file_write(path, text.data, text.bytes, diag);
-  milo_text_deinit(&text);
+  const milo_status status = save(copy, path, writer, diag);
+  milo_writer_close(writer);
   milo_program_destroy(copy);
   return status;
 }

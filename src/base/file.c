@@ -293,6 +293,8 @@ void milo_writer_close(milo_writer *writer) {
   free(writer);
 }
 
+bool milo_writer_is_file(const milo_writer *writer) { return writer->temporary != NULL; }
+
 uint64_t milo_writer_checksum(const milo_writer *writer) {
   return milo_checksum(writer->checksum, writer->tail, writer->tail_bytes);
 }

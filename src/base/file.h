@@ -32,6 +32,8 @@ MILO_MUST_USE milo_status milo_writer_write(milo_writer *writer, const void *dat
 // Flushes, syncs, renames. The writer must still be closed.
 MILO_MUST_USE milo_status milo_writer_commit(milo_writer *writer, milo_diag *diag);
 void milo_writer_close(milo_writer *writer);  // NULL allowed
+// False for a target that is no regular file: it has no folder of its own for files beside it.
+bool milo_writer_is_file(const milo_writer *writer);
 // 64-bit checksum of all bytes written so far (see milo_checksum).
 uint64_t milo_writer_checksum(const milo_writer *writer);
 uint64_t milo_writer_offset(const milo_writer *writer);

@@ -260,22 +260,32 @@ static milo_status write_blob(milo_writer *writer, milo_blob *blob, milo_diag *d
   return write_padded(writer, blob->data, bytes, diag);
 }
 
-static milo_status write_all(milo_writer *writer, milo_blob *blobs, size_t count, milo_diag *diag) {
+// The whole file, not yet committed.
+static milo_status write_file(const char *path, milo_blob *blobs, size_t count, milo_diag *diag,
+                              milo_writer **out_writer) {
   unsigned char header[HEADER_BYTES] = {0};
+  *out_writer = NULL;
+  if (count > UINT32_MAX)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED, "%zu blobs are too many for %s",
+                     count, path);
+  milo_writer *writer;
+  MILO_TRY(milo_writer_open(path, diag, &writer));
   put(header, 4, count);
   put(header + 4, 4, VERSION);
-  MILO_TRY(milo_writer_write(writer, header, sizeof header, diag));
-  for (size_t i = 0; i < count; i++) MILO_TRY(write_blob(writer, &blobs[i], diag));
-  return milo_writer_commit(writer, diag);
+  milo_status status = milo_writer_write(writer, header, sizeof header, diag);
+  for (size_t i = 0; i < count && status == MILO_OK; i++)
+    status = write_blob(writer, &blobs[i], diag);
+  if (status == MILO_OK)
+    *out_writer = writer;
+  else
+    milo_writer_close(writer);
+  return status;
 }
 
 milo_status milo_blob_write(const char *path, milo_blob *blobs, size_t count, milo_diag *diag) {
   milo_writer *writer;
-  if (count > UINT32_MAX)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED, "%zu blobs are too many for %s",
-                     count, path);
-  MILO_TRY(milo_writer_open(path, diag, &writer));
-  const milo_status status = write_all(writer, blobs, count, diag);
+  MILO_TRY(write_file(path, blobs, count, diag, &writer));
+  const milo_status status = milo_writer_commit(writer, diag);
   milo_writer_close(writer);
   return status;
 }
@@ -339,13 +349,14 @@ static milo_status point_literal(void *user, milo_literal *literal, milo_loc loc
 }
 
 milo_status milo_blob_export(milo_program *program, size_t min_bytes, const char *folder,
-                             const char *file_name, milo_diag *diag) {
+                             const char *file_name, milo_diag *diag, milo_writer **out_writer) {
   exporter e = {.min_bytes = min_bytes, .folder = folder};
+  *out_writer = NULL;
   e.blob_path = milo_arena_printf(&program->arena, "%s%s", PREFIX, file_name);
   milo_status status = visit_program(program, collect_literal, &e);
   if (status == MILO_OK && e.count > 0) {
-    status = milo_blob_write(milo_arena_printf(&e.arena, "%s/%s", folder, file_name), e.blobs,
-                             e.count, diag);
+    status = write_file(milo_arena_printf(&e.arena, "%s/%s", folder, file_name), e.blobs, e.count,
+                        diag, out_writer);
     if (status == MILO_OK) status = visit_program(program, point_literal, &e);
   }
   milo_arena_deinit(&e.arena);

@@ -12,6 +12,7 @@
 #ifndef MILO_PACKAGE_BLOB_H
 #define MILO_PACKAGE_BLOB_H
 
+#include "base/file.h"
 #include "base/status.h"
 #include "ir/ir.h"
 
@@ -56,10 +57,12 @@ MILO_MUST_USE milo_status milo_blob_write(const char *path, milo_blob *blobs, si
 
 // Moves large tensors of the program out of its text: data literals of more than min_bytes, and
 // blob literals whose file is not the one their path means in folder, become blob literals of
-// "@model_path/<file_name>", and folder/file_name is written (not if there is nothing to put into
-// it). Literals of types without a code stay. Changes the program's literals, not their data.
+// "@model_path/<file_name>". *out_writer: folder/file_name with them, for the caller to commit
+// (once the text that names it is written too) and to close; NULL if there is nothing to put into
+// it or after a failure. Literals of types without a code stay. Changes the program's literals, not
+// their data.
 MILO_MUST_USE milo_status milo_blob_export(milo_program *program, size_t min_bytes,
                                            const char *folder, const char *file_name,
-                                           milo_diag *diag);
+                                           milo_diag *diag, milo_writer **out_writer);
 
 #endif
