@@ -65,7 +65,6 @@ static milo_status check_weights(run *r) {
 static milo_status write_files(run *r) {
   const char *dir = r->options.out_dir;
   r->save_due = false;
-  MILO_TRY(milo_file_make_dir(dir, r->diag));
   char *checkpoint = path_in(dir, MILO_TRAIN_CHECKPOINT), *bin = path_in(dir, MILO_TRAIN_MODEL);
   char *json = path_in(dir, MILO_TRAIN_CONFIG);
   milo_status status = milo_checkpoint_write(checkpoint, r->model, &r->options, &r->state,
@@ -136,6 +135,16 @@ static milo_status evaluate(run *r, double *out_loss) {
   return MILO_OK;
 }
 
+// At the first step: until then the folder holds what an earlier run left.
+static milo_status open_metrics(run *r) {
+  const char *dir = r->options.out_dir;
+  if (!dir) return MILO_OK;
+  char *path = path_in(dir, MILO_TRAIN_METRICS);
+  const milo_status status = milo_metrics_open(path, r->first_step, r->diag, &r->metrics);
+  free(path);
+  return status;
+}
+
 static milo_status report_step(run *r, double started, milo_train_report *report) {
   const milo_train_options *o = &r->options;
   const double tokens_a_step = (double)r->loader.rows * (double)o->seq;
@@ -148,6 +157,7 @@ static milo_status report_step(run *r, double started, milo_train_report *report
   report->eta_s = (double)(o->steps - r->state.step) * r->step_seconds / done;
   report->tokens = r->state.step * r->loader.rows * o->seq;
   report->val_loss = (double)NAN;
+  if (!r->metrics) MILO_TRY(open_metrics(r));
   const bool last = r->state.step == o->steps;
   if (r->loader.val_rows && (last || r->state.step % o->eval_every == 0))
     MILO_TRY(evaluate(r, &report->val_loss));
@@ -192,12 +202,19 @@ static milo_status resume(run *r, const milo_store *store) {
   return MILO_OK;
 }
 
-static milo_status open_metrics(run *r) {
+// A folder that cannot be written is noticed before any work is done. A new run's first checkpoint,
+// of step 0, takes the place of what an earlier run left once a loss is known: resuming can then
+// never continue the wrong one.
+static milo_status claim_dir(run *r) {
   const char *dir = r->options.out_dir;
   if (!dir) return MILO_OK;
-  char *path = path_in(dir, MILO_TRAIN_METRICS);
-  const milo_status status = milo_metrics_open(path, r->state.step, r->diag, &r->metrics);
-  free(path);
+  r->save_due = true;
+  MILO_TRY(milo_file_make_dir(dir, r->diag));
+  char *checkpoint = path_in(dir, MILO_TRAIN_CHECKPOINT);
+  milo_writer *writer;
+  const milo_status status = milo_writer_open(checkpoint, r->diag, &writer);
+  if (status == MILO_OK) milo_writer_close(writer);
+  free(checkpoint);
   return status;
 }
 
@@ -214,10 +231,7 @@ static milo_status prepare(run *r, milo_device *device, const uint32_t *ids, siz
   MILO_TRY(milo_optimizer_create(device, r->model, milo_plan_gradients(r->plan), o, r->diag,
                                  &r->optimizer));
   if (store) MILO_TRY(resume(r, store));
-  // A new run's first checkpoint takes the place of what an earlier run left: resuming can never
-  // continue the wrong one, and a folder that cannot be written is noticed before any work is done.
-  if (!store) MILO_TRY(save(r));
-  return open_metrics(r);
+  return store ? MILO_OK : claim_dir(r);
 }
 
 milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_t *ids,

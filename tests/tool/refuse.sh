@@ -6,7 +6,11 @@
 set -u
 milo=${MILO_TOOL:?}
 "$milo" --version >/dev/null 2>&1 || { echo "skipped: the command does not run yet"; exit 77; }
-work=$(mktemp -d) && trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+work=$(mktemp -d) || exit 1
+tidy() { # not in the subshell of a command that is killed while it starts
+  if [ "$BASHPID" = $$ ]; then chmod -R u+w "$work"; rm -rf "$work"; fi
+}
+trap tidy EXIT
 mkdir "$work/here" && cd "$work/here" || exit 1
 out=$work/out err=$work/err
 failed=0
