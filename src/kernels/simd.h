@@ -55,6 +55,7 @@ enum { NR = 2 * VW };
 
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef uint32_t vu __attribute__((vector_size(4 * VW)));  // for sums of bits that may wrap around
 
 FN vf vload(const float *p) {
   vf v;
@@ -184,9 +185,9 @@ FN float vhmax(vf v) {
 FN vf vround_int(vf x, vi *out) {
   const vf magic = vset(12582912.0f);  // 1.5 * 2^23
   const vf t = x + magic;
-  *out = (vi)t - (vi)magic;
+  *out = (vi)((vu)t - (vu)magic);
   return t - magic;
 }
-FN vf vpow2(vi n) { return (vf)((n + 127) << 23); }  // -126 <= n <= 127
+FN vf vpow2(vi n) { return (vf)(((vu)n + 127) << 23); }  // -126 <= n <= 127
 
 #endif

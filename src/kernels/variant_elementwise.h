@@ -142,7 +142,6 @@ TARGET static void f32_to_fp16(milo_fp16 *out, const float *x, size_t n) {
 }
 
 typedef uint16_t vhalf __attribute__((vector_size(2 * VW)));
-typedef uint32_t vu __attribute__((vector_size(4 * VW)));
 
 TARGET static void bf16_to_f32(float *out, const milo_bf16 *x, size_t n) {
   size_t i = 0;

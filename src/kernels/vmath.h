@@ -44,7 +44,7 @@ FN vf vexp_neg(vf x) {
   const vi live = ~(vi)(x < -87.0f);
   vi n;
   const vf r = vexp_reduce((vf)((vi)x & live), &n);
-  const vf y = (vf)((vi)vexp_poly(r) + (n << 23));
+  const vf y = (vf)((vu)vexp_poly(r) + ((vu)n << 23));
   return vsel((vi)(x != x), x, (vf)((vi)y & live));
 }
 
