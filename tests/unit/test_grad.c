@@ -680,6 +680,17 @@ static void test_taps(void) {
                   "z[] = reduce_sum(x = b)",
                   &taps) == 4 * 8 * 8 &&
         taps == 1);
+  // What only moves elements of an input is not stored.
+  CHECK(tap_bytes("x[1,2,5,5], w[3,2,3,3]",
+                  "c[1,3,5,5] = conv(x = x, weight = w, pad_type = string(\"same\")); "
+                  "d[1,2,5,5] = slice_by_size(x = c, begin = {0,0,0,0}, size = {1,2,5,5}); "
+                  "z[1,3,5,5] = conv(x = d, weight = w, pad_type = string(\"same\"))",
+                  &taps) == 2 * 5 * 5 * 8 &&
+        taps == 1);
+  CHECK(tap_bytes("x[2,3], y[2,3], w[6,4]",
+                  "c[2,6] = concat(values = (x, y), axis = int32(1)); "
+                  "z[2,4] = matmul(x = c, y = w)",
+                  &taps) == 0);
   // The product is an output already.
   CHECK(tap_bytes("x[4,3], w[3,8]",
                   "h[4,8] = matmul(x = x, y = w); z[4,8] = identity(x = h); a[4,8] = sin(x = z); "
