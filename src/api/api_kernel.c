@@ -5,6 +5,7 @@
 
 #include "api/ctx.h"
 #include "api/program.h"
+#include "ir/op.h"
 
 struct milo_kernel {
   milo_ctx *ctx;
@@ -69,6 +70,7 @@ milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
   MILO_COPY_OPTIONS(options, given);
   const milo_func *func;
   MILO_TRY(milo_program_need_func(program, options.function, diag, &func));
+  MILO_TRY(milo_ir_verify_func(func, diag));  // a device may then rely on what it says
   milo_device *device;
   MILO_TRY(milo_ctx_device(ctx, options.device, &device));
   milo_kernel *kernel = calloc(1, sizeof *kernel);

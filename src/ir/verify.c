@@ -103,14 +103,26 @@ static bool is_defined(const verifier *v, const milo_value *value) {
   return in_place || is_visible(&v->values, value);
 }
 
+// A constant is what its elements make it: none of its dimensions is open.
+static void check_constant(verifier *v, const milo_op *op, const milo_value *value) {
+  const milo_type *type = &value->type;
+  if (value->literal == NULL || type->kind != MILO_TYPE_TENSOR || milo_type_is_static(type)) return;
+  note(v, milo_fail(v->diag, op->loc, MILO_ERR_INVALID,
+                    "%s: a constant of type %s, whose shape is not known", op->name,
+                    milo_type_format(&v->arena, type, true)));
+}
+
 static void check_uses(verifier *v, const milo_op *op) {
+  for (size_t i = 0; i < op->result_count; i++) check_constant(v, op, op->results[i]);
   for (size_t i = 0; i < op->arg_count; i++) {
     const milo_arg *arg = &op->args[i];
-    for (size_t k = 0; k < arg->count; k++)
+    for (size_t k = 0; k < arg->count; k++) {
+      if (arg->values[k]->def == NULL) check_constant(v, op, arg->values[k]);
       if (!is_defined(v, arg->values[k]))
         note(v, milo_fail(v->diag, op->loc, MILO_ERR_INVALID,
                           "%s.%s is %s, which is not defined before", op->name, arg->name,
                           arg->values[k]->name));
+    }
     for (size_t k = 0; k < i; k++)
       if (strcmp(op->args[k].name, arg->name) == 0)
         note(v, milo_fail(v->diag, op->loc, MILO_ERR_INVALID, "%s.%s is given twice", op->name,
