@@ -53,7 +53,7 @@ FN vf vexp_neg(vf x) {
 FN vf vlog(vf x) {
   const vi tiny = (vi)(x < 1.17549435e-38f);
   const vf s = vsel(tiny, x * 8388608.0f, x);
-  const vi bits = (vi)s - 0x3f3504f3;
+  const vi bits = (vi)((vu)s - 0x3f3504f3u);
   const vi exponent = (bits >> 23);
   const vf m = (vf)((bits & 0x007fffff) + 0x3f3504f3);
   const vf e = __builtin_convertvector(exponent - (tiny & 23), vf);
