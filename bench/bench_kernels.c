@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Times kernels, one JSON line each: best of several runs in ns, what that makes in GFLOP/s or GB/s,
-// and the ratio to the peak that the same run measures (a register tile on operands in L1 for
+// Times kernels, one JSON line each: best of several runs in ns, what that makes in GFLOP/s or
+// GB/s, and the ratio to the peak that the same run measures (a register tile on operands in L1 for
 // arithmetic, a long sum for memory). Arguments: threads (default 1), a part of a name to choose.
 #include <math.h>
 #include <stdio.h>
@@ -215,7 +215,7 @@ int main(int argc, char **argv) {
   printf("{\"peak_gflops\": %.1f, \"peak_gbytes\": %.1f, \"threads\": %d}\n", b.peak_gflops,
          b.peak_gbytes, b.threads);
 
-  matrix(&b, 2048, 2048, 768, false, true);   // forward of the 110M model
+  matrix(&b, 2048, 2048, 768, false, true);  // forward of the 110M model
   matrix(&b, 2048, 768, 2048, false, true);
   matrix(&b, 2048, 768, 768, false, true);
   matrix(&b, 2048, 768, 2048, false, false);  // gradients of activations
@@ -225,15 +225,15 @@ int main(int argc, char **argv) {
   matrix(&b, 4096, 172, 64, false, true);
   matrix(&b, 64, 64, 4096, true, false);
   matrix(&b, 172, 64, 4096, true, false);
-  matrix(&b, 1, 8000, 768, false, true);      // a token at a time
+  matrix(&b, 1, 8000, 768, false, true);  // a token at a time
   attention(&b, 8, 12, 12, 64);
   attention(&b, 16, 8, 4, 8);
   static const struct {
     const char *name;
     int code;
-  } unaries[] = {{"exp", MILO_UNARY_exp},         {"log", MILO_UNARY_log},
-                 {"tanh", MILO_UNARY_tanh},       {"sigmoid", MILO_UNARY_sigmoid},
-                 {"erf", MILO_UNARY_erf},         {"silu", MILO_UNARY_silu}};
+  } unaries[] = {{"exp", MILO_UNARY_exp},   {"log", MILO_UNARY_log},
+                 {"tanh", MILO_UNARY_tanh}, {"sigmoid", MILO_UNARY_sigmoid},
+                 {"erf", MILO_UNARY_erf},   {"silu", MILO_UNARY_silu}};
   for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++)
     report(&b, unaries[i].name, run_unary, &unaries[i].code, 0, 16384.0 * 8);
   report(&b, "exp_sum", run_exp_sum, NULL, 0, 16384.0 * 8);

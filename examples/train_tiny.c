@@ -28,7 +28,8 @@ int main(void) {
   int code = 1;
   if (text == NULL) goto done;
   text[0] = '\0';
-  for (int i = 0; i < COPIES; i++) memcpy(text + i * (sizeof sentence - 1), sentence, sizeof sentence);
+  for (int i = 0; i < COPIES; i++)
+    memcpy(text + i * (sizeof sentence - 1), sentence, sizeof sentence);
 
   milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
   config.dim = 32;
@@ -52,7 +53,8 @@ int main(void) {
       milo_tokenizer_encode(ctx, tokenizer, text, strlen(text), true, &ids, &count) != MILO_OK ||
       milo_model_create(ctx, &config, 1, &model) != MILO_OK ||
       milo_train(ctx, model, ids, count, &train, NULL) != MILO_OK ||
-      milo_tokenizer_encode(ctx, tokenizer, "The cat", 7, true, &prompt, &prompt_count) != MILO_OK ||
+      milo_tokenizer_encode(ctx, tokenizer, "The cat", 7, true, &prompt, &prompt_count) !=
+          MILO_OK ||
       milo_generate(ctx, model, prompt, prompt_count, &generate, &spoken, &spoken_count, NULL) !=
           MILO_OK ||
       milo_tokenizer_decode(ctx, tokenizer, spoken, spoken_count, &answer, &bytes) != MILO_OK) {

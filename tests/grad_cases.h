@@ -287,10 +287,12 @@ static const grad_case grad_cases[] = {
 
     // composites
     // nothing in an axis
-    {"x[0,3], w[3,2]", "m[0,2] = matmul(x = x, y = w); z[2] = reduce_sum(x = m, axes = {0}); "
-                       "y[0,2] = sin(x = m)"},
-    {"x[2,3], y[0,3]", "c[2,3] = concat(values = (x, y), axis = int32(0)); z[2,3] = sin(x = c); "
-                       "w[] = reduce_sum(x = y)"},
+    {"x[0,3], w[3,2]",
+     "m[0,2] = matmul(x = x, y = w); z[2] = reduce_sum(x = m, axes = {0}); "
+     "y[0,2] = sin(x = m)"},
+    {"x[2,3], y[0,3]",
+     "c[2,3] = concat(values = (x, y), axis = int32(0)); z[2,3] = sin(x = c); "
+     "w[] = reduce_sum(x = y)"},
     {"x[3,5], w[5]", "z[3,5] = rms_norm(x = x, weight = w)"},
     {"x[2,3,4], w[4]", "z[2,3,4] = rms_norm(x = x, weight = w, epsilon = fp32(0.01))"},
     {"x[2,3,6], c[3,3], s[3,3]", "z[2,3,6] = rope(x = x, cos = c, sin = s)"},

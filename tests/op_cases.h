@@ -65,8 +65,8 @@ static const op_case op_cases[] = {
      "bool[4] y = 1 0 0 0"},
     {"less_equal", "fp32[4] x = 1 2 3 nan; fp32[4] y0 = 2 2 2 2",
      Y("bool, [4]", "less_equal(x = x, y = y0)"), "bool[4] y = 1 1 0 0"},
-    {"greater", "int32[3] x = 1 2 3; int32[3] y0 = 2 2 2",
-     Y("bool, [3]", "greater(x = x, y = y0)"), "bool[3] y = 0 0 1"},
+    {"greater", "int32[3] x = 1 2 3; int32[3] y0 = 2 2 2", Y("bool, [3]", "greater(x = x, y = y0)"),
+     "bool[3] y = 0 0 1"},
     {"greater_equal", "fp16[3] x = 1 2 3; fp16[3] y0 = 2 2 2",
      Y("bool, [3]", "greater_equal(x = x, y = y0)"), "bool[3] y = 0 1 1"},
     {"logical_and", "bool[4] x = 0 0 1 1; bool[4] y0 = 0 1 0 1",
@@ -86,8 +86,7 @@ static const op_case op_cases[] = {
     {"floor", "fp32[3] x = 1.5 -1.5 2", Y("fp32, [3]", "floor(x = x)"), "fp32[3] y = 1 -2 2"},
     {"round", "fp32[5] x = 0.5 1.5 -2.5 2.6 inf", Y("fp32, [5]", "round(x = x)"),
      "fp32[5] y = 0 2 -2 3 inf"},
-    {"square", "fp32[3] x = -3 0.5 inf", Y("fp32, [3]", "square(x = x)"),
-     "fp32[3] y = 9 0.25 inf"},
+    {"square", "fp32[3] x = -3 0.5 inf", Y("fp32, [3]", "square(x = x)"), "fp32[3] y = 9 0.25 inf"},
     {"sqrt", "fp32[4] x = 9 2 -1 inf", Y("fp32, [4]", "sqrt(x = x)"),
      "fp32[4] y = 3 1.41421356237 nan inf"},
     {"rsqrt", "fp32[3] x = 4 0 0.21", Y("fp32, [3]", "rsqrt(x = x, epsilon = fp32(0.04))"),
@@ -105,8 +104,7 @@ static const op_case op_cases[] = {
     {"sin", "fp32[2] x = 0 1", Y("fp32, [2]", "sin(x = x)"), "fp32[2] y = 0 0.84147098481"},
     {"cos", "fp32[2] x = 0 1", Y("fp32, [2]", "cos(x = x)"), "fp32[2] y = 1 0.54030230587"},
     {"tan", "fp32[2] x = 0 1", Y("fp32, [2]", "tan(x = x)"), "fp32[2] y = 0 1.55740772465"},
-    {"asin", "fp32[3] x = 0 1 2", Y("fp32, [3]", "asin(x = x)"),
-     "fp32[3] y = 0 1.57079632679 nan"},
+    {"asin", "fp32[3] x = 0 1 2", Y("fp32, [3]", "asin(x = x)"), "fp32[3] y = 0 1.57079632679 nan"},
     {"acos", "fp32[2] x = 1 0", Y("fp32, [2]", "acos(x = x)"), "fp32[2] y = 0 1.57079632679"},
     {"atan", "fp32[2] x = 1 inf", Y("fp32, [2]", "atan(x = x)"),
      "fp32[2] y = 0.78539816340 1.57079632679"},
@@ -128,8 +126,7 @@ static const op_case op_cases[] = {
     {"softsign", "fp32[2] x = 3 -1", Y("fp32, [2]", "softsign(x = x)"), "fp32[2] y = 0.75 -0.5"},
     {"gelu", "fp32[2] x = 1 -1", Y("fp32, [2]", "gelu(x = x)"),
      "fp32[2] y = 0.84134474607 -0.15865525393"},
-    {"gelu", "fp32[1] x = 1",
-     Y("fp32, [1]", "gelu(x = x, mode = string(\"TANH_APPROXIMATION\"))"),
+    {"gelu", "fp32[1] x = 1", Y("fp32, [1]", "gelu(x = x, mode = string(\"TANH_APPROXIMATION\"))"),
      "fp32[1] y = 0.84119199061"},
     {"gelu", "fp32[1] x = 1",
      Y("fp32, [1]", "gelu(x = x, mode = string(\"SIGMOID_APPROXIMATION\"))"),
@@ -166,8 +163,7 @@ static const op_case op_cases[] = {
     {"matmul", "fp32[2,3] x = 1 2 3 4 5 6; fp32[3,2] w = 1 0 0 1 1 1",
      Y("fp32, [2,2]", "matmul(x = x, y = w)"), "fp32[2,2] y = 4 5 10 11"},
     {"matmul", "fp32[3,2] x = 1 4 2 5 3 6; fp32[2,3] w = 1 0 1 0 1 1",
-     Y("fp32, [2,2]",
-       "matmul(x = x, y = w, transpose_x = bool(true), transpose_y = bool(true))"),
+     Y("fp32, [2,2]", "matmul(x = x, y = w, transpose_x = bool(true), transpose_y = bool(true))"),
      "fp32[2,2] y = 4 5 10 11"},
     {"matmul", "fp32[2,1,1,2] x = 1 2 3 4; fp32[3,2,1] w = 1 1 0 1 1 0",
      Y("fp32, [2,3,1,1]", "matmul(x = x, y = w)"), "fp32[2,3,1,1] y = 3 2 1 7 4 3"},
@@ -199,8 +195,8 @@ static const op_case op_cases[] = {
     // normalisation
     {"softmax", "fp32[2,2] x = 0 0 1000 0", Y("fp32, [2,2]", "softmax(x = x, axis = int32(-1))"),
      "fp32[2,2] y = 0.5 0.5 1 0"},
-    {"softmax", "fp32[2,1] x = 0 1.09861228867", Y("fp32, [2,1]", "softmax(x = x, axis = int32(0))"),
-     "fp32[2,1] y = 0.25 0.75"},
+    {"softmax", "fp32[2,1] x = 0 1.09861228867",
+     Y("fp32, [2,1]", "softmax(x = x, axis = int32(0))"), "fp32[2,1] y = 0.25 0.75"},
     {"layer_norm", "fp32[2,2] x = 1 3 -2 2",
      Y("fp32, [2,2]",
        "layer_norm(x = x, axes = tensor<int32, [1]>([-1]), gamma = tensor<fp32, [2]>([1,2]), "
@@ -213,8 +209,7 @@ static const op_case op_cases[] = {
     {"reduce_sum", "fp32[2,3] x = 1 2 3 4 5 6",
      Y("fp32, [3]", "reduce_sum(x = x, axes = tensor<int32, [1]>([0]))"), "fp32[3] y = 5 7 9"},
     {"reduce_sum", "fp32[2,3] x = 1 2 3 4 5 6",
-     Y("fp32, [2,1]",
-       "reduce_sum(x = x, axes = tensor<int32, [1]>([-1]), keep_dims = bool(true))"),
+     Y("fp32, [2,1]", "reduce_sum(x = x, axes = tensor<int32, [1]>([-1]), keep_dims = bool(true))"),
      "fp32[2,1] y = 6 15"},
     {"reduce_sum", "int32[2] x = 2147483647 1", Y("int32, []", "reduce_sum(x = x)"),
      "int32[] y = -2147483648"},
@@ -245,8 +240,7 @@ static const op_case op_cases[] = {
     {"cumsum", "fp32[2,3] x = 1 2 3 4 5 6", Y("fp32, [2,3]", "cumsum(x = x, axis = int32(1))"),
      "fp32[2,3] y = 1 3 6 4 9 15"},
     {"cumsum", "fp32[3] x = 1 2 3",
-     Y("fp32, [3]",
-       "cumsum(x = x, axis = int32(0), exclusive = bool(true), reverse = bool(true))"),
+     Y("fp32, [3]", "cumsum(x = x, axis = int32(0), exclusive = bool(true), reverse = bool(true))"),
      "fp32[3] y = 5 3 0"},
 
     // shapes
@@ -265,7 +259,8 @@ static const op_case op_cases[] = {
     {"squeeze", "fp32[1,2,1] x = 1 2", Y("fp32, [2]", "squeeze(x = x)"), "fp32[2] y = 1 2"},
     {"slice_by_size", "fp32[2,3] x = 1 2 3 4 5 6",
      Y("fp32, [1,2]",
-       "slice_by_size(x = x, begin = tensor<int32, [2]>([1,1]), size = tensor<int32, [2]>([1,-1]))"),
+       "slice_by_size(x = x, begin = tensor<int32, [2]>([1,1]), size = tensor<int32, "
+       "[2]>([1,-1]))"),
      "fp32[1,2] y = 5 6"},
     {"slice_by_index", "fp32[5] x = 1 2 3 4 5",
      Y("fp32, [3]",
@@ -298,8 +293,7 @@ static const op_case op_cases[] = {
      "tensor<fp32, [2,1]> y, tensor<fp32, [2,2]> z = split(x = x, axis = int32(1), "
      "split_sizes = tensor<int32, [2]>([1,2]))[name = string(\"y\")];",
      "fp32[2,1] y = 1 4; fp32[2,2] z = 2 3 5 6"},
-    {"tile", "fp32[1,2] x = 1 2",
-     Y("fp32, [2,4]", "tile(x = x, reps = tensor<int32, [2]>([2,2]))"),
+    {"tile", "fp32[1,2] x = 1 2", Y("fp32, [2,4]", "tile(x = x, reps = tensor<int32, [2]>([2,2]))"),
      "fp32[2,4] y = 1 2 1 2 1 2 1 2"},
     {"pad", "fp32[2] x = 1 2",
      Y("fp32, [5]",
@@ -341,24 +335,29 @@ static const op_case op_cases[] = {
      Y("fp32, [2,1]", "gather_along_axis(x = x, indices = i, axis = int32(1))"),
      "fp32[2,1] y = 3 5"},
     {"scatter", "fp32[3] x = 1 2 3; int32[3] i = 0 0 -1; fp32[3] u = 10 20 30",
-     Y("fp32, [3]", "scatter(data = x, indices = i, updates = u, axis = int32(0), "
-                    "mode = string(\"add\"))"),
+     Y("fp32, [3]",
+       "scatter(data = x, indices = i, updates = u, axis = int32(0), "
+       "mode = string(\"add\"))"),
      "fp32[3] y = 31 2 33"},
     {"scatter", "fp32[2,2] x = 8 8 8 8; int32[1] i = 1; fp32[2,1] u = 2 4",
-     Y("fp32, [2,2]", "scatter(data = x, indices = i, updates = u, axis = int32(1), "
-                      "mode = string(\"div\"))"),
+     Y("fp32, [2,2]",
+       "scatter(data = x, indices = i, updates = u, axis = int32(1), "
+       "mode = string(\"div\"))"),
      "fp32[2,2] y = 8 4 8 2"},
     {"scatter", "fp32[3] x = 1 2 3; int32[2] i = 0 1; fp32[2] u = 5 -5",
-     Y("fp32, [3]", "scatter(data = x, indices = i, updates = u, axis = int32(0), "
-                    "mode = string(\"max\"))"),
+     Y("fp32, [3]",
+       "scatter(data = x, indices = i, updates = u, axis = int32(0), "
+       "mode = string(\"max\"))"),
      "fp32[3] y = 5 2 3"},
     {"scatter_along_axis", "fp32[2,2] x = 1 2 3 4; int32[2,1] i = 1 0; fp32[2,1] u = 10 20",
-     Y("fp32, [2,2]", "scatter_along_axis(data = x, indices = i, updates = u, axis = int32(1), "
-                      "mode = string(\"update\"))"),
+     Y("fp32, [2,2]",
+       "scatter_along_axis(data = x, indices = i, updates = u, axis = int32(1), "
+       "mode = string(\"update\"))"),
      "fp32[2,2] y = 1 10 20 4"},
     {"scatter_along_axis", "fp32[2] x = 1 2; int32[2] i = 1 1; fp32[2] u = 10 20",
-     Y("fp32, [2]", "scatter_along_axis(data = x, indices = i, updates = u, axis = int32(0), "
-                    "mode = string(\"sub\"))"),
+     Y("fp32, [2]",
+       "scatter_along_axis(data = x, indices = i, updates = u, axis = int32(0), "
+       "mode = string(\"sub\"))"),
      "fp32[2] y = 1 -28"},
 
     // quantisation
@@ -395,7 +394,8 @@ static const op_case op_cases[] = {
      "fp32[1,1,4] y = 3 2 -1 4"},
     {"attention",
      "fp32[1,2,2,1] q = 1 1 1 0; fp32[1,1,2,1] k = 0 1.09861228867; fp32[1,1,2,1] v = 4 8",
-     "tensor<fp32, [1,2,2,1]> y, tensor<fp32, [1,2,2]> z = attention(query = q, key = k, value = v, "
+     "tensor<fp32, [1,2,2,1]> y, tensor<fp32, [1,2,2]> z = attention(query = q, key = k, value = "
+     "v, "
      "scale = fp32(1), causal = bool(true))[name = string(\"y\")];",
      "fp32[1,2,2,1] y = 4 7 4 6; fp32[1,2,2] z = 0 1.38629436112 0 0.69314718056"},
     {"attention",

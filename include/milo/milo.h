@@ -41,9 +41,11 @@ extern "C" {
 
 /* Initializer of an option struct: every field 0 means "the default", see each struct. */
 #ifdef __cplusplus
-#define MILO_OPTIONS_INIT(type) {sizeof(type)}
+#define MILO_OPTIONS_INIT(type) \
+  { sizeof(type) }
 #else
-#define MILO_OPTIONS_INIT(type) {.struct_bytes = sizeof(type)}
+#define MILO_OPTIONS_INIT(type) \
+  { .struct_bytes = sizeof(type) }
 #endif
 
 enum { MILO_MAX_RANK = 8 };
@@ -128,8 +130,8 @@ MILO_API milo_dtype milo_dtype_find(const char *name);
 MILO_API MILO_MUST_USE milo_status milo_file_load(milo_ctx *ctx, const char *path, char **out_data,
                                                   size_t *out_bytes);
 /* Atomic: a temporary file beside path, synced, then renamed; a failure leaves the old file. */
-MILO_API MILO_MUST_USE milo_status milo_file_save(milo_ctx *ctx, const char *path,
-                                                  const void *data, size_t bytes);
+MILO_API MILO_MUST_USE milo_status milo_file_save(milo_ctx *ctx, const char *path, const void *data,
+                                                  size_t bytes);
 
 /* ---- arrays and .npy files ------------------------------------------------------------------ */
 
@@ -184,9 +186,9 @@ MILO_API const char *milo_program_function_name(const milo_program *program, siz
 typedef struct milo_value_info {
   const char *name;
   milo_dtype dtype;
-  int rank;                      /* -1: unknown, or not a tensor */
-  int64_t shape[MILO_MAX_RANK];  /* -1: unknown */
-  const char *type;              /* as MIL spells it */
+  int rank;                     /* -1: unknown, or not a tensor */
+  int64_t shape[MILO_MAX_RANK]; /* -1: unknown */
+  const char *type;             /* as MIL spells it */
 } milo_value_info;
 
 typedef struct milo_op_count {
@@ -196,8 +198,8 @@ typedef struct milo_op_count {
 } milo_op_count;
 
 typedef struct milo_weight_info {
-  const char *name;   /* value it defines */
-  const char *file;   /* blob file as the text names it, NULL if written in the text */
+  const char *name; /* value it defines */
+  const char *file; /* blob file as the text names it, NULL if written in the text */
   milo_dtype dtype;
   uint64_t bytes;
 } milo_weight_info;
@@ -220,11 +222,11 @@ MILO_API const char *milo_op_name(size_t index);
 
 typedef struct milo_grad_options {
   size_t struct_bytes;
-  const char *function;         /* NULL: the first */
-  const char *const *wrt;       /* inputs to differentiate; NULL: every floating-point input */
+  const char *function;   /* NULL: the first */
+  const char *const *wrt; /* inputs to differentiate; NULL: every floating-point input */
   size_t wrt_count;
-  bool split;                   /* two functions: <name>_forward (with taps) and <name>_backward */
-  bool keep_composites;         /* leave rms_norm, attention, ... whole instead of public ops */
+  bool split;                    /* two functions: <name>_forward (with taps) and <name>_backward */
+  bool keep_composites;          /* leave rms_norm, attention, ... whole instead of public ops */
   const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
   size_t input_count;
 } milo_grad_options;
@@ -238,15 +240,16 @@ MILO_API MILO_MUST_USE milo_status milo_program_grad(milo_ctx *ctx, const milo_p
                                                      const milo_grad_options *options,
                                                      milo_program **out_program);
 
-/* ---- devices, kernels, buffers ---------------------------------------------------------------- */
+/* ---- devices, kernels, buffers ----------------------------------------------------------------
+ */
 
 /* Names of the devices that can be opened here ("ref", "cpu"), in order. NULL past the end. */
 MILO_API const char *milo_device_name(size_t index);
 
 typedef struct milo_compile_options {
   size_t struct_bytes;
-  const char *function;      /* NULL: the first */
-  const char *device;        /* NULL: "cpu" */
+  const char *function;          /* NULL: the first */
+  const char *device;            /* NULL: "cpu" */
   const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
   size_t input_count;
 } milo_compile_options;
@@ -302,9 +305,9 @@ MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode(milo_ctx *ctx,
 /* Text to train on: its documents, BOS before each. "<|endoftext|>" separates documents, which lose
    the white space around them; a text without it is one document, kept whole. MILO_ERR_INVALID if
    there is none. */
-MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode_documents(
-    milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *text, size_t text_bytes,
-    uint32_t **out_ids, size_t *out_count);
+MILO_API MILO_MUST_USE milo_status
+milo_tokenizer_encode_documents(milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *text,
+                                size_t text_bytes, uint32_t **out_ids, size_t *out_count);
 /* Text of a sequence, without control tokens; the space put before the first word
    (and the first after each BOS) is taken off. */
 MILO_API MILO_MUST_USE milo_status milo_tokenizer_decode(milo_ctx *ctx,
@@ -325,11 +328,11 @@ MILO_API MILO_MUST_USE milo_status milo_tokens_save(milo_ctx *ctx, const char *p
 typedef struct milo_model_config {
   size_t struct_bytes;
   int64_t dim, hidden, layers, heads, kv_heads, head_dim, seq, vocab;
-  double rope_theta;    /* 0: 10000 */
-  double norm_epsilon;  /* 0: 1e-5 */
-  bool rope_half;       /* pairs (i, i + head_dim/2) instead of (2i, 2i+1) */
-  bool qk_norm;         /* RMSNorm of each head of q and k */
-  bool untied;          /* classifier has weights of its own */
+  double rope_theta;   /* 0: 10000 */
+  double norm_epsilon; /* 0: 1e-5 */
+  bool rope_half;      /* pairs (i, i + head_dim/2) instead of (2i, 2i+1) */
+  bool qk_norm;        /* RMSNorm of each head of q and k */
+  bool untied;         /* classifier has weights of its own */
 } milo_model_config;
 
 /* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M"), a JSON
@@ -339,8 +342,7 @@ MILO_API MILO_MUST_USE milo_status milo_model_config_load(milo_ctx *ctx, const c
 MILO_API const char *milo_model_name(size_t index); /* built-in names; NULL past the end */
 /* Random weights: normal(0, 0.02), projections back into the residual stream times 1/sqrt(2 L),
    norms 1. The same seed gives the same bits everywhere. */
-MILO_API MILO_MUST_USE milo_status milo_model_create(milo_ctx *ctx,
-                                                     const milo_model_config *config,
+MILO_API MILO_MUST_USE milo_status milo_model_create(milo_ctx *ctx, const milo_model_config *config,
                                                      uint64_t seed, milo_model **out_model);
 /* llama2.c .bin (version 0, or version 1 with magic "ak42"), or a folder written by milo_train. */
 MILO_API MILO_MUST_USE milo_status milo_model_load(milo_ctx *ctx, const char *path,
@@ -352,14 +354,15 @@ MILO_API void milo_model_destroy(milo_model *model);
 MILO_API void milo_model_get_config(const milo_model *model, milo_model_config *out_config);
 MILO_API uint64_t milo_model_parameter_count(const milo_model *model);
 
-/* ---- generation and evaluation ----------------------------------------------------------------- */
+/* ---- generation and evaluation -----------------------------------------------------------------
+ */
 
 typedef struct milo_generate_options {
   size_t struct_bytes;
-  const char *device;      /* NULL: "cpu" */
-  size_t steps;            /* tokens in all, prompt included, at most the model's seq; 0: seq */
-  double temperature;      /* 0: greedy */
-  double top_p;            /* 0 or 1: off */
+  const char *device; /* NULL: "cpu" */
+  size_t steps;       /* tokens in all, prompt included, at most the model's seq; 0: seq */
+  double temperature; /* 0: greedy */
+  double top_p;       /* 0 or 1: off */
   uint64_t seed;
   /* Called for every token after the first, the prompt's included; return false to stop.
      May be NULL. */
@@ -373,7 +376,7 @@ typedef struct milo_generate_stats {
 } milo_generate_stats;
 
 /* Continues prompt (>= 1 token) until steps tokens stand there or BOS/EOS (1, 2) is drawn.
-   *out_ids (may be NULL): all tokens, prompt included, released with milo_free. */
+ *out_ids (may be NULL): all tokens, prompt included, released with milo_free. */
 MILO_API MILO_MUST_USE milo_status milo_generate(milo_ctx *ctx, const milo_model *model,
                                                  const uint32_t *prompt, size_t prompt_count,
                                                  const milo_generate_options *options,
@@ -381,17 +384,17 @@ MILO_API MILO_MUST_USE milo_status milo_generate(milo_ctx *ctx, const milo_model
                                                  milo_generate_stats *out_stats);
 
 typedef struct milo_eval_result {
-  double loss;        /* mean cross-entropy, nats a token */
+  double loss; /* mean cross-entropy, nats a token */
   double perplexity;
-  uint64_t tokens;    /* predictions scored */
+  uint64_t tokens; /* predictions scored */
   double seconds;
 } milo_eval_result;
 
 typedef struct milo_eval_options {
   size_t struct_bytes;
-  const char *device; /* NULL: "cpu" */
-  size_t seq;         /* chunk length; 0: the model's */
-  size_t max_tokens;  /* 0: all */
+  const char *device;                                             /* NULL: "cpu" */
+  size_t seq;                                                     /* chunk length; 0: the model's */
+  size_t max_tokens;                                              /* 0: all */
   bool (*on_progress)(void *user, uint64_t done, uint64_t total); /* false stops; may be NULL */
   /* Called with each chunk's cross-entropies, in order; may be NULL. */
   void (*on_losses)(void *user, const float *losses, size_t count);
@@ -409,39 +412,39 @@ MILO_API MILO_MUST_USE milo_status milo_eval(milo_ctx *ctx, const milo_model *mo
 
 /* What one report holds; fields that a report has no value for are NaN. */
 typedef struct milo_train_report {
-  uint64_t step, steps;      /* steps done, steps wanted */
-  double loss;               /* mean over the step's tokens, nats */
-  double grad_norm;          /* global L2 norm before clipping */
+  uint64_t step, steps; /* steps done, steps wanted */
+  double loss;          /* mean over the step's tokens, nats */
+  double grad_norm;     /* global L2 norm before clipping */
   double learning_rate;
-  double val_loss;           /* set when this step was evaluated */
-  double tokens_per_second;  /* of this run so far */
-  double step_s;             /* seconds of this step, evaluation not counted */
+  double val_loss;          /* set when this step was evaluated */
+  double tokens_per_second; /* of this run so far */
+  double step_s;            /* seconds of this step, evaluation not counted */
   double eta_s;
-  uint64_t tokens;           /* seen since the first step, resumed runs included */
+  uint64_t tokens; /* seen since the first step, resumed runs included */
 } milo_train_report;
 
 typedef struct milo_train_options {
   size_t struct_bytes;
-  const char *device;       /* NULL: "cpu" */
-  const char *out_dir;      /* checkpoint and model files; NULL: nothing is written */
-  bool resume;              /* continue from out_dir's checkpoint */
-  uint64_t steps;           /* default 1000 */
-  uint64_t stop_after;      /* stop (and save) after this step; 0: never */
-  size_t batch;             /* default 8 */
-  size_t seq;               /* default: the model's */
-  size_t accumulate;        /* micro-batches a step, default 1 */
-  double lr;                /* peak, default 1e-3 */
-  double min_lr_ratio;      /* end of the cosine over its peak, default 0.1; negative: 0 */
-  uint64_t warmup;          /* steps, default min(100, steps / 10) */
-  double beta1, beta2;      /* default 0.9, 0.95 */
-  double epsilon;           /* default 1e-8 */
-  double weight_decay;      /* on matrices only, default 0.1; negative: 0 */
-  double clip;              /* global norm, default 1; negative: off */
-  uint64_t seed;            /* data order, default 0 */
-  double val_fraction;      /* last part of the tokens held back, default 0.05; negative: none */
-  uint64_t eval_every;      /* default 250 */
-  size_t eval_batches;      /* default 20 */
-  uint64_t save_every;      /* default: with every evaluation */
+  const char *device;  /* NULL: "cpu" */
+  const char *out_dir; /* checkpoint and model files; NULL: nothing is written */
+  bool resume;         /* continue from out_dir's checkpoint */
+  uint64_t steps;      /* default 1000 */
+  uint64_t stop_after; /* stop (and save) after this step; 0: never */
+  size_t batch;        /* default 8 */
+  size_t seq;          /* default: the model's */
+  size_t accumulate;   /* micro-batches a step, default 1 */
+  double lr;           /* peak, default 1e-3 */
+  double min_lr_ratio; /* end of the cosine over its peak, default 0.1; negative: 0 */
+  uint64_t warmup;     /* steps, default min(100, steps / 10) */
+  double beta1, beta2; /* default 0.9, 0.95 */
+  double epsilon;      /* default 1e-8 */
+  double weight_decay; /* on matrices only, default 0.1; negative: 0 */
+  double clip;         /* global norm, default 1; negative: off */
+  uint64_t seed;       /* data order, default 0 */
+  double val_fraction; /* last part of the tokens held back, default 0.05; negative: none */
+  uint64_t eval_every; /* default 250 */
+  size_t eval_batches; /* default 20 */
+  uint64_t save_every; /* default: with every evaluation */
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
   void *user;
@@ -459,9 +462,8 @@ typedef struct milo_train_result {
  * model.json. A checkpoint replaces the one before when the loss with its weights is known to be
  * finite. The result of a run does not depend on threads or on being stopped and resumed.
  */
-MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model,
-                                              const uint32_t *ids, size_t count,
-                                              const milo_train_options *options,
+MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model, const uint32_t *ids,
+                                              size_t count, const milo_train_options *options,
                                               milo_train_result *out_result);
 
 #ifdef __cplusplus

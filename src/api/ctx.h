@@ -25,12 +25,11 @@ MILO_MUST_USE milo_status milo_ctx_device(milo_ctx *ctx, const char *name,
                                           milo_device **out_device);
 
 // Copies the fields that the caller's version of an option struct has; given may be NULL.
-#define MILO_COPY_OPTIONS(options, given)                                               \
-  do {                                                                                  \
-    if ((given) != NULL)                                                                \
-      memcpy(&(options), (given),                                                       \
-             (given)->struct_bytes < sizeof(options) ? (given)->struct_bytes            \
-                                                     : sizeof(options));                \
+#define MILO_COPY_OPTIONS(options, given)                                                        \
+  do {                                                                                           \
+    if ((given) != NULL)                                                                         \
+      memcpy(&(options), (given),                                                                \
+             (given)->struct_bytes < sizeof(options) ? (given)->struct_bytes : sizeof(options)); \
   } while (0)
 
 #endif

@@ -10,8 +10,8 @@
 
 // What a device may use of its host.
 typedef struct milo_host {
-  milo_pool *pool;     // may be NULL: one thread
-  unsigned cpu_caps;   // milo_cpu_caps, already masked
+  milo_pool *pool;    // may be NULL: one thread
+  unsigned cpu_caps;  // milo_cpu_caps, already masked
 } milo_host;
 
 // Memory that executables read and write. Counted. Host-visible, 64-byte aligned, zeroed.
@@ -68,8 +68,8 @@ struct milo_device {
   milo_host host;
 };
 
-MILO_MUST_USE milo_status milo_device_open(const char *name, const milo_host *host,
-                                           milo_diag *diag, milo_device **out_device);
+MILO_MUST_USE milo_status milo_device_open(const char *name, const milo_host *host, milo_diag *diag,
+                                           milo_device **out_device);
 void milo_device_close(milo_device *device);
 
 // Clones func, specializes it to input_types (NULL: its own types, all static), expands and

@@ -33,12 +33,13 @@ void milo_emit_multi(milo_builder *b, milo_opcode code, const milo_named *args, 
 milo_value *milo_emit_values(milo_builder *b, milo_opcode code, milo_value *const *values,
                              size_t count, const milo_named *args);
 // EMIT(b, matmul, {"x", x}, {"y", y}, {"transpose_y", milo_b_bool(b, true)})
-#define EMIT(b, op, ...) milo_emit((b), MILO_OP_##op, (const milo_named[]){__VA_ARGS__, {NULL, NULL}})
+#define EMIT(b, op, ...) \
+  milo_emit((b), MILO_OP_##op, (const milo_named[]){__VA_ARGS__, {NULL, NULL}})
 
 // Constants (`const` operations). Numbers are rounded to dtype.
 milo_value *milo_b_number(milo_builder *b, milo_dtype dtype, double value);  // rank 0
 milo_value *milo_b_bool(milo_builder *b, bool value);
-milo_value *milo_b_int(milo_builder *b, int64_t value);  // int32, rank 0
+milo_value *milo_b_int(milo_builder *b, int64_t value);                         // int32, rank 0
 milo_value *milo_b_ints(milo_builder *b, const int64_t *values, size_t count);  // int32, rank 1
 milo_value *milo_b_bools(milo_builder *b, const bool *values, size_t count);
 milo_value *milo_b_string(milo_builder *b, const char *value);

@@ -37,8 +37,8 @@ typedef struct milo_type {
   int rank;                     // tensor; -1: unknown
   int64_t dims[MILO_MAX_RANK];  // tensor; MILO_DIM_UNKNOWN where unknown
   const struct milo_type *elems;
-  size_t count;    // tuple: number of elems
-  int64_t length;  // list; MILO_DIM_UNKNOWN where unknown
+  size_t count;      // tuple: number of elems
+  int64_t length;    // list; MILO_DIM_UNKNOWN where unknown
   const char *text;  // other
 } milo_type;
 
@@ -74,7 +74,7 @@ typedef struct milo_literal {
   const struct milo_literal *items;
   size_t count;  // strings or items; data: elements (the type's dims may be unknown)
   const char *blob_path;
-  uint64_t blob_offset;  // of the metadata record
+  uint64_t blob_offset;   // of the metadata record
   const char *blob_file;  // the file that data was loaded from
 } milo_literal;
 
@@ -87,9 +87,9 @@ typedef struct milo_func milo_func;
 typedef struct milo_value {
   const char *name;
   milo_type type;
-  milo_op *def;    // NULL: parameter, or a constant written in place of an argument
-  uint32_t index;  // which result of def, or which parameter
-  uint32_t id;     // dense within the function after milo_func_number
+  milo_op *def;                 // NULL: parameter, or a constant written in place of an argument
+  uint32_t index;               // which result of def, or which parameter
+  uint32_t id;                  // dense within the function after milo_func_number
   const milo_literal *literal;  // known value: result of `const`, or written in place; else NULL
 } milo_value;
 
@@ -142,12 +142,12 @@ struct milo_func {
   const char *opset;  // "ios15", ...; NULL if not written
   milo_loc loc;
   milo_program *program;
-  milo_block *body;            // its params are the function's
-  milo_attrs *param_attrs;     // one a parameter
+  milo_block *body;         // its params are the function's
+  milo_attrs *param_attrs;  // one a parameter
   size_t param_attrs_capacity;
   milo_attrs attrs;
-  uint32_t value_count;        // after milo_func_number
-  struct milo_names *names;    // made by milo_func_fresh_name
+  uint32_t value_count;      // after milo_func_number
+  struct milo_names *names;  // made by milo_func_fresh_name
 };
 
 struct milo_program {
@@ -182,7 +182,8 @@ void milo_func_add_output(milo_func *func, milo_value *value);
 milo_value *milo_func_find_param(const milo_func *func, const char *name);
 // A name nobody in the function has: stem, or stem_1, stem_2, ...
 const char *milo_func_fresh_name(milo_func *func, const char *stem);
-// Numbers all values (parameters, results, in-place constants; nested blocks too), in program order.
+// Numbers all values (parameters, results, in-place constants; nested blocks too), in program
+// order.
 void milo_func_number(milo_func *func);
 // A copy in program (which may be the function's own). Literal data is shared, and the origin kept
 // alive by program. Renumbers func's values.

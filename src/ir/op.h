@@ -16,7 +16,7 @@ typedef enum milo_param_type {
   MILO_PARAM_V,
   MILO_PARAM_I,
   MILO_PARAM_BOOL,
-  MILO_PARAM_INT,     // any of the integer types
+  MILO_PARAM_INT,  // any of the integer types
   MILO_PARAM_FP32,
   MILO_PARAM_STRING,
   MILO_PARAM_ANY,
@@ -66,8 +66,8 @@ typedef struct milo_grad milo_grad;
 typedef milo_status milo_vjp_fn(milo_grad *g, const milo_op *op, milo_value *const *seeds);
 milo_builder *milo_grad_builder(milo_grad *g);
 bool milo_grad_wants(const milo_grad *g, const milo_value *value);
-// Adds to value's gradient. grad may have a shape that value was broadcast to: it is summed down. It
-// may also be of value's rank with ones where it is the same along an axis.
+// Adds to value's gradient. grad may have a shape that value was broadcast to: it is summed down.
+// It may also be of value's rank with ones where it is the same along an axis.
 void milo_grad_add(milo_grad *g, milo_value *value, milo_value *grad);
 
 // Defines a composite: emits public operations (or simpler composites) that compute op's results.
@@ -92,7 +92,8 @@ const milo_param *milo_op_param(milo_opcode code, const char *name);
 // element types in the domains, type variables agreeing, constants constant. Reports all it finds.
 MILO_MUST_USE milo_status milo_op_check(const milo_op *op, milo_diag *diag);
 
-// Checks, then infers one operation's result types. Unknown operations: MILO_ERR_UNSUPPORTED without a message.
+// Checks, then infers one operation's result types. Unknown operations: MILO_ERR_UNSUPPORTED
+// without a message.
 MILO_MUST_USE milo_status milo_op_infer(const milo_op *op, milo_types *out, milo_diag *diag);
 
 // Checks a program: parameters against the rows, definitions before uses, unique names, declared

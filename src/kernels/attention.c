@@ -14,10 +14,10 @@ static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 // Floats of a worker's memory.
 typedef struct layout {
-  size_t block;       // queries at a time
-  size_t ld;          // of scores: an odd number of cache lines, so that columns spread over sets
-  size_t keys_floats;  // panels of keys as columns: [keys / nr][head][nr]
-  size_t rows_floats;  // panels of keys as rows: [head / nr][keys][nr]
+  size_t block;         // queries at a time
+  size_t ld;            // of scores: an odd number of cache lines, so that columns spread over sets
+  size_t keys_floats;   // panels of keys as columns: [keys / nr][head][nr]
+  size_t rows_floats;   // panels of keys as rows: [head / nr][keys][nr]
   size_t block_floats;  // panels of a block of queries as rows: [head / nr][block][nr]
   size_t scores;
 } layout;
@@ -160,8 +160,8 @@ static void grad_task(void *user, size_t t, int worker) {
       for (size_t r = 0; r < m; ++r) {
         const size_t own = visible(w, i + r);
         const float lse = w->lse_in[(b * a->heads + h) * a->queries + i + r];
-        const double delta = k->dot(grad + (ptrdiff_t)r * a->grad.row,
-                                    out + (ptrdiff_t)r * a->out.row, a->head);
+        const double delta =
+            k->dot(grad + (ptrdiff_t)r * a->grad.row, out + (ptrdiff_t)r * a->out.row, a->head);
         k->attention_ds(p + r * ld, ds + r * ld, own, lse, (float)delta, a->scale);
         memset(p + r * ld + own, 0, (seen - own) * sizeof *p);
         memset(ds + r * ld + own, 0, (seen - own) * sizeof *ds);
@@ -170,8 +170,7 @@ static void grad_task(void *user, size_t t, int worker) {
       k->pack(q_rows, nr * m, q, m, a->head, a->q.row, 1, nr);
       k->tile(seen, a->head, m, p, 1, (ptrdiff_t)ld, grad_rows, nr * m, dv, (size_t)a->dv.row,
               true);
-      k->tile(seen, a->head, m, ds, 1, (ptrdiff_t)ld, q_rows, nr * m, dk, (size_t)a->dk.row,
-              true);
+      k->tile(seen, a->head, m, ds, 1, (ptrdiff_t)ld, q_rows, nr * m, dk, (size_t)a->dk.row, true);
       k->tile(m, a->head, seen, ds, (ptrdiff_t)ld, 1, key_rows, nr * all,
               w->dq + at(a->dq, b, h, i), (size_t)a->dq.row, false);
     }

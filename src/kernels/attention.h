@@ -15,7 +15,7 @@ typedef struct milo_attention {
   size_t batch, heads, kv_heads, queries, keys, head;  // heads: a multiple of kv_heads
   float scale;
   bool causal;
-  milo_heads q, k, v, out;     // out: of the result and of its gradient's argument
+  milo_heads q, k, v, out;      // out: of the result and of its gradient's argument
   milo_heads grad, dq, dk, dv;  // gradient only
 } milo_attention;
 

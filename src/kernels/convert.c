@@ -22,11 +22,11 @@ bool milo_convert_supports(milo_dtype dtype) {
   }
 }
 
-#define LOAD(type, convert)                                                      \
-  {                                                                              \
-    const type *from = x;                                                        \
+#define LOAD(type, convert)                                                       \
+  {                                                                               \
+    const type *from = x;                                                         \
     for (size_t i = 0; i < n; ++i) out[i] = convert(from[(ptrdiff_t)i * stride]); \
-    break;                                                                       \
+    break;                                                                        \
   }
 
 void milo_load_f32(const milo_kernels *kernels, float *out, const void *x, milo_dtype dtype,
@@ -46,17 +46,28 @@ void milo_load_f32(const milo_kernels *kernels, float *out, const void *x, milo_
     }
   }
   switch (dtype) {
-    case MILO_FP32: LOAD(float, )
-    case MILO_FP16: LOAD(milo_fp16, milo_fp16_to_f32)
-    case MILO_BF16: LOAD(milo_bf16, milo_bf16_to_f32)
-    case MILO_BOOL: LOAD(uint8_t, 0 !=)
-    case MILO_INT8: LOAD(int8_t, (float))
-    case MILO_UINT8: LOAD(uint8_t, (float))
-    case MILO_INT16: LOAD(int16_t, (float))
-    case MILO_UINT16: LOAD(uint16_t, (float))
-    case MILO_INT32: LOAD(int32_t, (float))
-    case MILO_UINT32: LOAD(uint32_t, (float))
-    default: break;
+    case MILO_FP32:
+      LOAD(float, )
+    case MILO_FP16:
+      LOAD(milo_fp16, milo_fp16_to_f32)
+    case MILO_BF16:
+      LOAD(milo_bf16, milo_bf16_to_f32)
+    case MILO_BOOL:
+      LOAD(uint8_t, 0 !=)
+    case MILO_INT8:
+      LOAD(int8_t, (float))
+    case MILO_UINT8:
+      LOAD(uint8_t, (float))
+    case MILO_INT16:
+      LOAD(int16_t, (float))
+    case MILO_UINT16:
+      LOAD(uint16_t, (float))
+    case MILO_INT32:
+      LOAD(int32_t, (float))
+    case MILO_UINT32:
+      LOAD(uint32_t, (float))
+    default:
+      break;
   }
 }
 
@@ -67,14 +78,14 @@ static int64_t clamp(float x, double low, double high) {
   return (int64_t)(d < low ? low : d > high ? high : d);
 }
 
-#define STORE(type, value)                                \
-  {                                                       \
-    type *to = out;                                       \
-    for (size_t i = 0; i < n; ++i) {                      \
-      const float v = x[i];                               \
-      to[(ptrdiff_t)i * stride] = (type)(value);          \
-    }                                                     \
-    break;                                                \
+#define STORE(type, value)                       \
+  {                                              \
+    type *to = out;                              \
+    for (size_t i = 0; i < n; ++i) {             \
+      const float v = x[i];                      \
+      to[(ptrdiff_t)i * stride] = (type)(value); \
+    }                                            \
+    break;                                       \
   }
 
 void milo_store_f32(const milo_kernels *kernels, void *out, milo_dtype dtype, ptrdiff_t stride,
@@ -94,17 +105,28 @@ void milo_store_f32(const milo_kernels *kernels, void *out, milo_dtype dtype, pt
     }
   }
   switch (dtype) {
-    case MILO_FP32: STORE(float, v)
-    case MILO_FP16: STORE(milo_fp16, milo_f32_to_fp16(v))
-    case MILO_BF16: STORE(milo_bf16, milo_f32_to_bf16(v))
-    case MILO_BOOL: STORE(uint8_t, v != 0.0f)
-    case MILO_INT8: STORE(int8_t, clamp(v, -128, 127))
-    case MILO_UINT8: STORE(uint8_t, clamp(v, 0, 255))
-    case MILO_INT16: STORE(int16_t, clamp(v, -32768, 32767))
-    case MILO_UINT16: STORE(uint16_t, clamp(v, 0, 65535))
-    case MILO_INT32: STORE(int32_t, clamp(v, -2147483648.0, 2147483647.0))
-    case MILO_UINT32: STORE(uint32_t, clamp(v, 0, 4294967295.0))
-    default: break;
+    case MILO_FP32:
+      STORE(float, v)
+    case MILO_FP16:
+      STORE(milo_fp16, milo_f32_to_fp16(v))
+    case MILO_BF16:
+      STORE(milo_bf16, milo_f32_to_bf16(v))
+    case MILO_BOOL:
+      STORE(uint8_t, v != 0.0f)
+    case MILO_INT8:
+      STORE(int8_t, clamp(v, -128, 127))
+    case MILO_UINT8:
+      STORE(uint8_t, clamp(v, 0, 255))
+    case MILO_INT16:
+      STORE(int16_t, clamp(v, -32768, 32767))
+    case MILO_UINT16:
+      STORE(uint16_t, clamp(v, 0, 65535))
+    case MILO_INT32:
+      STORE(int32_t, clamp(v, -2147483648.0, 2147483647.0))
+    case MILO_UINT32:
+      STORE(uint32_t, clamp(v, 0, 4294967295.0))
+    default:
+      break;
   }
 }
 
@@ -116,13 +138,14 @@ void milo_convert_rows(const milo_kernels *kernels, float *out, const void *x, m
                   (const char *)x + (ptrdiff_t)i * rs * (ptrdiff_t)bytes, dtype, cs, columns);
 }
 
-#define COPY(type)                                                                            \
-  {                                                                                           \
-    type *to = out;                                                                           \
-    const type *from = x;                                                                     \
-    for (size_t i = 0; i < rows; ++i)                                                         \
-      for (size_t j = 0; j < columns; ++j) to[i * columns + j] = from[(ptrdiff_t)i * rs + (ptrdiff_t)j * cs]; \
-    break;                                                                                    \
+#define COPY(type)                                                         \
+  {                                                                        \
+    type *to = out;                                                        \
+    const type *from = x;                                                  \
+    for (size_t i = 0; i < rows; ++i)                                      \
+      for (size_t j = 0; j < columns; ++j)                                 \
+        to[i * columns + j] = from[(ptrdiff_t)i * rs + (ptrdiff_t)j * cs]; \
+    break;                                                                 \
   }
 
 // Two innermost axes.
@@ -135,11 +158,16 @@ static void copy_plane(void *out, const void *x, size_t bytes, size_t rows, size
     return;
   }
   switch (bytes) {
-    case 1: COPY(uint8_t)
-    case 2: COPY(uint16_t)
-    case 4: COPY(uint32_t)
-    case 8: COPY(uint64_t)
-    default: break;
+    case 1:
+      COPY(uint8_t)
+    case 2:
+      COPY(uint16_t)
+    case 4:
+      COPY(uint32_t)
+    case 8:
+      COPY(uint64_t)
+    default:
+      break;
   }
 }
 

@@ -50,11 +50,9 @@ static shape plan(const milo_kernels *kernels, const milo_gemm *g) {
   // Equal shares, so that no thread is left with a whole block at the end.
   s.mc = g->m ? round_up(divide_up(g->m, divide_up(g->m, MC)), mr) : mr;
   s.nc = s.strip;
-  while (s.nc > 4 * nr &&
-         divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
+  while (s.nc > 4 * nr && divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
     s.nc = round_up(s.nc / 2, nr);
-  while (s.mc > 2 * mr &&
-         divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
+  while (s.mc > 2 * mr && divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
     s.mc = round_up(s.mc / 2, mr);
   const size_t kc = min_size(g->k, s.kc);
   if (!s.direct) s.slot += s.mc * kc;
@@ -116,8 +114,8 @@ static void pack_right(const job *w, const char *b, size_t j, size_t n, float *o
 }
 
 // One tile of the output: rows [i, i + m), columns [j, j + n) of the packed strip.
-static void multiply(const job *w, const char *a, const float *packed, float *c, size_t i,
-                     size_t m, size_t j, size_t n, float *slot) {
+static void multiply(const job *w, const char *a, const float *packed, float *c, size_t i, size_t m,
+                     size_t j, size_t n, float *slot) {
   const milo_gemm *g = w->g;
   const size_t nr = w->kernels->nr, mr = w->kernels->mr, bytes = element_bytes(g->a.dtype);
   const float *b = packed + j * g->k;
@@ -129,8 +127,8 @@ static void multiply(const job *w, const char *a, const float *packed, float *c,
     const bool add = g->add || p > 0;
     const char *from = a + ((ptrdiff_t)i * g->a.rs + (ptrdiff_t)p * g->a.cs) * (ptrdiff_t)bytes;
     if (w->s.direct) {
-      w->kernels->tile(m, n, depth, (const float *)(const void *)from, g->a.rs, g->a.cs,
-                       b + p * nr, nr * g->k, to, g->ldc, add);
+      w->kernels->tile(m, n, depth, (const float *)(const void *)from, g->a.rs, g->a.cs, b + p * nr,
+                       nr * g->k, to, g->ldc, add);
       continue;
     }
     const float *block = (const float *)(const void *)from;
@@ -156,8 +154,7 @@ static void multiply(const job *w, const char *a, const float *packed, float *c,
 static void pack_task(void *user, size_t i, int worker) {
   const job *w = user;
   const size_t j = i * PACK_COLUMNS, n = min_size(PACK_COLUMNS, w->columns - j);
-  pack_right(w, w->b, w->j0 + j, n, w->packed + j * w->g->k,
-             w->slots + (size_t)worker * w->s.slot);
+  pack_right(w, w->b, w->j0 + j, n, w->packed + j * w->g->k, w->slots + (size_t)worker * w->s.slot);
 }
 
 static void multiply_task(void *user, size_t t, int worker) {
@@ -181,8 +178,8 @@ static void whole_task(void *user, size_t z, int worker) {
     pack_right(w, b, j0, columns, packed, slot);
     for (size_t j = 0; j < columns; j += w->s.nc)
       for (size_t i = 0; i < g->m; i += w->s.mc)
-        multiply(w, a, packed, w->c + (ptrdiff_t)z * g->c_step + j0, i,
-                 min_size(w->s.mc, g->m - i), j, min_size(w->s.nc, columns - j), slot);
+        multiply(w, a, packed, w->c + (ptrdiff_t)z * g->c_step + j0, i, min_size(w->s.mc, g->m - i),
+                 j, min_size(w->s.nc, columns - j), slot);
   }
 }
 
@@ -194,8 +191,7 @@ static void dot_task(void *user, size_t t, int worker) {
   const size_t z = t / across, j0 = t % across * w->s.nc, n = min_size(w->s.nc, g->n - j0);
   const float *a = (const float *)(const void *)w->a + (ptrdiff_t)z * g->a_step;
   const size_t bytes = element_bytes(g->b.dtype);
-  const char *b =
-      w->b + ((ptrdiff_t)z * g->b_step + (ptrdiff_t)j0 * g->b.cs) * (ptrdiff_t)bytes;
+  const char *b = w->b + ((ptrdiff_t)z * g->b_step + (ptrdiff_t)j0 * g->b.cs) * (ptrdiff_t)bytes;
   float *c = w->c + (ptrdiff_t)z * g->c_step + j0;
   float *slot = w->slots + (size_t)worker * w->s.slot;
   for (size_t j = 0; j < n; j += 4) {

@@ -28,10 +28,10 @@ typedef struct milo_matrix {
 
 typedef struct milo_gemm {
   size_t m, n, k, batch;
-  milo_matrix a, b;              // m x k, k x n
+  milo_matrix a, b;                  // m x k, k x n
   ptrdiff_t a_step, b_step, c_step;  // elements from one matrix of the batch to the next
   size_t ldc;
-  bool add;                      // c += instead of c =
+  bool add;  // c += instead of c =
 } milo_gemm;
 
 // c[z][i][j] = (add: +=) sum over p of a[z][i][p] * b[z][p][j], z < batch; c fp32, unit column

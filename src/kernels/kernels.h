@@ -2,8 +2,8 @@
 // Maths on memory: the innermost loops, one set a processor kind, chosen at run time. Knows no IR.
 //
 // All functions: sizes in elements, any size (0 too), no alignment needed, nothing read or written
-// beyond the stated elements, no allocation, one thread. Outputs may not overlap inputs unless said.
-// Sums are fp32 in lanes and blocks, or double where said; the order depends on sizes only.
+// beyond the stated elements, no allocation, one thread. Outputs may not overlap inputs unless
+// said. Sums are fp32 in lanes and blocks, or double where said; the order depends on sizes only.
 #ifndef MILO_KERNELS_KERNELS_H
 #define MILO_KERNELS_KERNELS_H
 
@@ -48,8 +48,8 @@ typedef struct milo_adamw {
 typedef struct milo_kernels {
   const char *name;
   unsigned caps;  // what the processor must have
-  // Rows and columns of the register tile of matrix products: panels of packed operands are mr (left
-  // side) and nr (right side) wide.
+  // Rows and columns of the register tile of matrix products: panels of packed operands are mr
+  // (left side) and nr (right side) wide.
   size_t mr, nr;
 
   milo_unary_fn *unary[MILO_UNARY_COUNT];
@@ -112,7 +112,8 @@ typedef struct milo_kernels {
   // The same with a in panels of mr rows, k * mr elements apart.
   void (*tile_packed)(size_t m, size_t n, size_t k, const float *a, const float *b, size_t b_panel,
                       float *c, size_t ldc, bool add);
-  // c[i * ldc + j] = sum over p of a[i * lda + p] * b[j * ldb + p]: few rows, right side transposed.
+  // c[i * ldc + j] = sum over p of a[i * lda + p] * b[j * ldb + p]: few rows, right side
+  // transposed.
   void (*tile_dot)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
                    size_t ldb, float *c, size_t ldc);
 } milo_kernels;

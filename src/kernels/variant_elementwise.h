@@ -48,47 +48,47 @@ static inline float python_mod(float x, float y) {
   return r != 0.0f && (r < 0.0f) != (y < 0.0f) ? r + y : r;
 }
 
-#define UNARY(id, expression)                                                                 \
-  TARGET static void unary_##id(float *out, const float *in, size_t n, const float *p) {      \
-    const vf p0 = vset(p ? p[0] : 0.0f), p1 = vset(p ? p[1] : 0.0f);                          \
-    (void)p0;                                                                                 \
-    (void)p1;                                                                                 \
-    size_t i = 0;                                                                             \
-    for (; i + VW <= n; i += VW) {                                                            \
-      const vf x = vload(in + i);                                                             \
-      vstore(out + i, expression);                                                            \
-    }                                                                                         \
-    if (i < n) {                                                                              \
-      const vf x = vload_n(in + i, n - i);                                                    \
-      vstore_n(out + i, expression, n - i);                                                   \
-    }                                                                                         \
+#define UNARY(id, expression)                                                            \
+  TARGET static void unary_##id(float *out, const float *in, size_t n, const float *p) { \
+    const vf p0 = vset(p ? p[0] : 0.0f), p1 = vset(p ? p[1] : 0.0f);                     \
+    (void)p0;                                                                            \
+    (void)p1;                                                                            \
+    size_t i = 0;                                                                        \
+    for (; i + VW <= n; i += VW) {                                                       \
+      const vf x = vload(in + i);                                                        \
+      vstore(out + i, expression);                                                       \
+    }                                                                                    \
+    if (i < n) {                                                                         \
+      const vf x = vload_n(in + i, n - i);                                               \
+      vstore_n(out + i, expression, n - i);                                              \
+    }                                                                                    \
   }
-#define SCALAR(id, expression)                                                                \
-  static void unary_##id(float *out, const float *in, size_t n, const float *p) {             \
-    (void)p;                                                                                  \
-    for (size_t i = 0; i < n; ++i) {                                                          \
-      const float x = in[i];                                                                  \
-      out[i] = expression;                                                                    \
-    }                                                                                         \
+#define SCALAR(id, expression)                                                    \
+  static void unary_##id(float *out, const float *in, size_t n, const float *p) { \
+    (void)p;                                                                      \
+    for (size_t i = 0; i < n; ++i) {                                              \
+      const float x = in[i];                                                      \
+      out[i] = expression;                                                        \
+    }                                                                             \
   }
-#define BINARY(id, expression)                                                                \
+#define BINARY(id, expression)                                                                  \
   TARGET static void binary_##id(float *out, const float *left, const float *right, size_t n) { \
-    size_t i = 0;                                                                             \
-    for (; i + VW <= n; i += VW) {                                                            \
-      const vf x = vload(left + i), y = vload(right + i);                                     \
-      vstore(out + i, expression);                                                            \
-    }                                                                                         \
-    if (i < n) {                                                                              \
-      const vf x = vload_n(left + i, n - i), y = vload_n(right + i, n - i);                   \
-      vstore_n(out + i, expression, n - i);                                                   \
-    }                                                                                         \
+    size_t i = 0;                                                                               \
+    for (; i + VW <= n; i += VW) {                                                              \
+      const vf x = vload(left + i), y = vload(right + i);                                       \
+      vstore(out + i, expression);                                                              \
+    }                                                                                           \
+    if (i < n) {                                                                                \
+      const vf x = vload_n(left + i, n - i), y = vload_n(right + i, n - i);                     \
+      vstore_n(out + i, expression, n - i);                                                     \
+    }                                                                                           \
   }
-#define SCALAR2(id, expression)                                                               \
-  static void binary_##id(float *out, const float *left, const float *right, size_t n) {      \
-    for (size_t i = 0; i < n; ++i) {                                                          \
-      const float x = left[i], y = right[i];                                                  \
-      out[i] = expression;                                                                    \
-    }                                                                                         \
+#define SCALAR2(id, expression)                                                          \
+  static void binary_##id(float *out, const float *left, const float *right, size_t n) { \
+    for (size_t i = 0; i < n; ++i) {                                                     \
+      const float x = left[i], y = right[i];                                             \
+      out[i] = expression;                                                               \
+    }                                                                                    \
   }
 #include "kernels/elementwise.def"
 #undef UNARY
@@ -111,8 +111,7 @@ TARGET static void axpy(float *out, float factor, const float *x, size_t n) {
   const vf f = vset(factor);
   size_t i = 0;
   for (; i + VW <= n; i += VW) vstore(out + i, vfma(f, vload(x + i), vload(out + i)));
-  if (i < n)
-    vstore_n(out + i, vfma(f, vload_n(x + i, n - i), vload_n(out + i, n - i)), n - i);
+  if (i < n) vstore_n(out + i, vfma(f, vload_n(x + i, n - i), vload_n(out + i, n - i)), n - i);
 }
 
 // ---- half precision ----

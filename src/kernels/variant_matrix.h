@@ -86,8 +86,8 @@ FN void pack_panels(float *out, size_t panel, const float *x, size_t k, size_t n
 }
 
 // Constant widths, so that copies are unrolled.
-TARGET static void pack(float *out, size_t panel, const float *x, size_t k, size_t n,
-                        ptrdiff_t rs, ptrdiff_t cs, size_t w) {
+TARGET static void pack(float *out, size_t panel, const float *x, size_t k, size_t n, ptrdiff_t rs,
+                        ptrdiff_t cs, size_t w) {
   if (w == NR)
     pack_panels(out, panel, x, k, n, rs, cs, NR);
   else if (w == MR)
@@ -110,10 +110,10 @@ FN void micro(const int rows, const int vectors, size_t k, const float *a, ptrdi
 #undef ZERO
   for (size_t p = 0; p < k; ++p) {
     const vf b0 = vload(b), b1 = vectors > 1 ? vload(b + VW) : b0;
-#define STEP(i)                                \
-  if (rows > i) {                              \
-    const vf t = vset(a[i * rsa]);             \
-    s0[i] = vfma(t, b0, s0[i]);                \
+#define STEP(i)                                  \
+  if (rows > i) {                                \
+    const vf t = vset(a[i * rsa]);               \
+    s0[i] = vfma(t, b0, s0[i]);                  \
     if (vectors > 1) s1[i] = vfma(t, b1, s1[i]); \
   }
     ROWS(STEP)
@@ -122,24 +122,24 @@ FN void micro(const int rows, const int vectors, size_t k, const float *a, ptrdi
     b += NR;
   }
   if (lanes == VW) {
-#define STORE(i)                                                              \
-  if (rows > i) {                                                             \
-    float *to = c + i * ldc;                                                  \
-    vstore(to, add ? vload(to) + s0[i] : s0[i]);                              \
-    if (vectors > 1) vstore(to + VW, add ? vload(to + VW) + s1[i] : s1[i]);   \
+#define STORE(i)                                                            \
+  if (rows > i) {                                                           \
+    float *to = c + i * ldc;                                                \
+    vstore(to, add ? vload(to) + s0[i] : s0[i]);                            \
+    if (vectors > 1) vstore(to + VW, add ? vload(to + VW) + s1[i] : s1[i]); \
   }
     ROWS(STORE)
 #undef STORE
   } else {
-#define STORE(i)                                                                        \
-  if (rows > i) {                                                                       \
-    float *to = c + i * ldc;                                                            \
-    if (vectors > 1) {                                                                  \
-      vstore(to, add ? vload(to) + s0[i] : s0[i]);                                      \
-      vstore_n(to + VW, add ? vload_n(to + VW, lanes) + s1[i] : s1[i], lanes);          \
-    } else {                                                                            \
-      vstore_n(to, add ? vload_n(to, lanes) + s0[i] : s0[i], lanes);                    \
-    }                                                                                   \
+#define STORE(i)                                                               \
+  if (rows > i) {                                                              \
+    float *to = c + i * ldc;                                                   \
+    if (vectors > 1) {                                                         \
+      vstore(to, add ? vload(to) + s0[i] : s0[i]);                             \
+      vstore_n(to + VW, add ? vload_n(to + VW, lanes) + s1[i] : s1[i], lanes); \
+    } else {                                                                   \
+      vstore_n(to, add ? vload_n(to, lanes) + s0[i] : s0[i], lanes);           \
+    }                                                                          \
   }
     ROWS(STORE)
 #undef STORE
@@ -149,21 +149,20 @@ FN void micro(const int rows, const int vectors, size_t k, const float *a, ptrdi
 // One row count of MR or less out of a switch, so that each is compiled with its own constant.
 FN void micro_rows(size_t rows, const int vectors, size_t k, const float *a, ptrdiff_t rsa,
                    ptrdiff_t csa, const float *b, float *c, size_t ldc, bool add, size_t lanes) {
-#define CASE(r)                                                             \
-  case r:                                                                   \
-    if (r <= MR) micro(r, vectors, k, a, rsa, csa, b, c, ldc, add, lanes);  \
+#define CASE(r)                                                            \
+  case r:                                                                  \
+    if (r <= MR) micro(r, vectors, k, a, rsa, csa, b, c, ldc, add, lanes); \
     break;
   switch (rows) {
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
-    CASE(12)
-    default: break;
+    CASE(1)
+    CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
+        CASE(12) default : break;
   }
 #undef CASE
 }
 
 FN void tile_loops(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa, ptrdiff_t csa,
-                   size_t a_panel, const float *b, size_t b_panel, float *c, size_t ldc,
-                   bool add) {
+                   size_t a_panel, const float *b, size_t b_panel, float *c, size_t ldc, bool add) {
   for (size_t j = 0; j < n; j += NR, b += b_panel) {
     const size_t columns = n - j < NR ? n - j : NR;
     const float *from = a;
@@ -176,15 +175,13 @@ FN void tile_loops(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa, 
     } else {
       for (; i + MR <= m; i += MR, from += a_panel)
         micro(MR, 1, k, from, rsa, csa, b, c + i * ldc + j, ldc, add, columns);
-      if (i < m)
-        micro_rows(m - i, 1, k, from, rsa, csa, b, c + i * ldc + j, ldc, add, columns);
+      if (i < m) micro_rows(m - i, 1, k, from, rsa, csa, b, c + i * ldc + j, ldc, add, columns);
     }
   }
 }
 
-TARGET static void tile(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa,
-                        ptrdiff_t csa, const float *b, size_t b_panel, float *c, size_t ldc,
-                        bool add) {
+TARGET static void tile(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa, ptrdiff_t csa,
+                        const float *b, size_t b_panel, float *c, size_t ldc, bool add) {
   if (csa == 1)
     tile_loops(m, n, k, a, rsa, 1, (size_t)(MR * rsa), b, b_panel, c, ldc, add);
   else if (rsa == 1)

@@ -3,40 +3,40 @@
 
 enum { BLOCK = 4096 };  // elements summed in lanes before they go into a double
 
-#define SUM(id, term)                                                        \
-  TARGET static double id(const float *in, size_t n) {                       \
-    double total = 0;                                                        \
-    while (n > 0) {                                                          \
-      const size_t m = n < BLOCK ? n : BLOCK;                                \
-      vf s0 = vset(0.0f), s1 = s0, s2 = s0, s3 = s0;                         \
-      size_t i = 0;                                                          \
-      vf x;                                                                  \
-      for (; i + 4 * VW <= m; i += 4 * VW) {                                 \
-        x = vload(in + i);                                                   \
-        s0 = s0 + (term);                                                    \
-        x = vload(in + i + VW);                                              \
-        s1 = s1 + (term);                                                    \
-        x = vload(in + i + 2 * VW);                                          \
-        s2 = s2 + (term);                                                    \
-        x = vload(in + i + 3 * VW);                                          \
-        s3 = s3 + (term);                                                    \
-      }                                                                      \
-      for (; i + VW <= m; i += VW) {                                         \
-        x = vload(in + i);                                                   \
-        s0 = s0 + (term);                                                    \
-      }                                                                      \
-      if (i < m) {                                                           \
-        x = vload_n(in + i, m - i);                                          \
-        s1 = s1 + (term);                                                    \
-      }                                                                      \
-      total += (double)vsum((s0 + s1) + (s2 + s3));                          \
-      in += m;                                                               \
-      n -= m;                                                                \
-    }                                                                        \
-    return total;                                                            \
+#define SUM(id, term)                                  \
+  TARGET static double id(const float *in, size_t n) { \
+    double total = 0;                                  \
+    while (n > 0) {                                    \
+      const size_t m = n < BLOCK ? n : BLOCK;          \
+      vf s0 = vset(0.0f), s1 = s0, s2 = s0, s3 = s0;   \
+      size_t i = 0;                                    \
+      vf x;                                            \
+      for (; i + 4 * VW <= m; i += 4 * VW) {           \
+        x = vload(in + i);                             \
+        s0 = s0 + (term);                              \
+        x = vload(in + i + VW);                        \
+        s1 = s1 + (term);                              \
+        x = vload(in + i + 2 * VW);                    \
+        s2 = s2 + (term);                              \
+        x = vload(in + i + 3 * VW);                    \
+        s3 = s3 + (term);                              \
+      }                                                \
+      for (; i + VW <= m; i += VW) {                   \
+        x = vload(in + i);                             \
+        s0 = s0 + (term);                              \
+      }                                                \
+      if (i < m) {                                     \
+        x = vload_n(in + i, m - i);                    \
+        s1 = s1 + (term);                              \
+      }                                                \
+      total += (double)vsum((s0 + s1) + (s2 + s3));    \
+      in += m;                                         \
+      n -= m;                                          \
+    }                                                  \
+    return total;                                      \
   }
 SUM(sum, x)
-SUM(sum_square, x * x)
+SUM(sum_square, x *x)
 SUM(sum_abs, vabs(x))
 #undef SUM
 
@@ -241,8 +241,7 @@ TARGET static void layer_norm(float *out, const float *x, const float *gamma, co
 static const float pair_signs[VW] = {-1, 1, -1, 1, -1, 1, -1, 1};
 #elif MILO_SIMD == 2
 #define TWICE(v) __builtin_shufflevector(v, v, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)
-#define SWAP(v) \
-  __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#define SWAP(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
 static const float pair_signs[VW] = {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1};
 #else
 #define TWICE(v) __builtin_shufflevector(v, v, 0, 0, 1, 1)

@@ -137,8 +137,7 @@ FN vf verf_small(vf x) {
 FN vf verf(vf x) {
   const vf a = vabs(x);
   const vf big = 1.0f - verfc_tail(a);
-  const vf y =
-      vsel((vi)(a < 1.0f), verf_small(x), (vf)((vi)big | ((vi)x & (int32_t)0x80000000)));
+  const vf y = vsel((vi)(a < 1.0f), verf_small(x), (vf)((vi)big | ((vi)x & (int32_t)0x80000000)));
   return vsel((vi)(x != x), x, y);
 }
 

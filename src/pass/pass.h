@@ -37,9 +37,9 @@ MILO_MUST_USE milo_status milo_autodiff(milo_func *func, milo_value *const *wrt,
 // Cuts a differentiated function in two, both added to its program:
 //   forward   original parameters -> original outputs, then taps
 //   backward  the parameters, forward outputs and taps it needs, and the seeds -> the gradients
-// Taps are the forward values that backward reads and cannot recompute cheaply. A value is named the same in both
-// functions: backward's parameters are found among forward's parameters and outputs by name.
-// seeds, grads: how many of func's last parameters and last outputs those are.
+// Taps are the forward values that backward reads and cannot recompute cheaply. A value is named
+// the same in both functions: backward's parameters are found among forward's parameters and
+// outputs by name. seeds, grads: how many of func's last parameters and last outputs those are.
 MILO_MUST_USE milo_status milo_split_grad(milo_func *func, size_t seeds, size_t grads,
                                           const char *forward_name, const char *backward_name,
                                           milo_diag *diag, milo_func **out_forward,

@@ -52,8 +52,8 @@ static inline void each_variant(void (*check)(const milo_kernels *)) {
 }
 
 // Sizes around nothing, a vector and a tile of every set.
-static const size_t guard_sizes[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65,
-                                     511, 512, 513};
+static const size_t guard_sizes[] = {0,  1,  2,  3,  4,  5,  7,  8,   9,   15, 16,
+                                     17, 31, 32, 33, 63, 64, 65, 511, 512, 513};
 enum { GUARD_SIZES = sizeof guard_sizes / sizeof *guard_sizes };
 
 #endif

@@ -14,7 +14,7 @@ F(sign, x > 0 ? 1 : x < 0 ? -1 : x)
 F(ceil, ceil(x))
 F(floor, floor(x))
 F(round, rint(x))
-F(square, x * x)
+F(square, x *x)
 F(sqrt, sqrt(x))
 F(rsqrt, 1 / sqrt(x + (double)p[0]))
 F(inverse, 1 / (x + (double)p[0]))
@@ -22,18 +22,18 @@ F(exp, exp(x))
 F(log, log(x + (double)p[0]))
 F(tanh, tanh(x))
 F(sigmoid, sigmoid(x))
-F(silu, x * sigmoid(x))
+F(silu, x *sigmoid(x))
 F(relu, x < 0 ? 0 : x)
-F(relu6, x < 0 ? 0 : x > 6 ? 6 : x)
+F(relu6, x<0 ? 0 : x> 6 ? 6 : x)
 F(leaky_relu, x < 0 ? (double)p[0] * x : x)
 F(elu, x < 0 ? (double)p[0] * expm1(x) : x)
-F(clip, x < (double)p[0] ? (double)p[0] : x > (double)p[1] ? (double)p[1] : x)
+F(clip, x<(double)p[0] ? (double)p[0] : x>(double) p[1] ? (double)p[1] : x)
 F(softplus, x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)))
 F(softsign, x / (1 + fabs(x)))
 F(erf, erf(x))
 F(gelu_exact, 0.5 * x * erfc(-x / sqrt(2.0)))
 F(gelu_tanh, 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x))))
-F(gelu_sigmoid, x * sigmoid(1.702 * x))
+F(gelu_sigmoid, x *sigmoid(1.702 * x))
 F(logical_not, x == 0)
 F(exp2, exp2(x))
 F(sin, sin(x))
@@ -55,8 +55,10 @@ static const struct {
   double ulp, lo, hi, absolute;
   float params[2];
 } unaries[] = {
-#define U(id, ulp, lo, hi, absolute, p0, p1) \
-  {MILO_UNARY_##id, #id, ref_##id, ulp, lo, hi, absolute, {p0, p1}}
+#define U(id, ulp, lo, hi, absolute, p0, p1)                          \
+  {                                                                   \
+    MILO_UNARY_##id, #id, ref_##id, ulp, lo, hi, absolute, { p0, p1 } \
+  }
     U(copy, 0, -INFINITY, INFINITY, 0, 0, 0),
     U(abs, 0, -INFINITY, INFINITY, 0, 0, 0),
     U(sign, 0, -INFINITY, INFINITY, 0, 0, 0),
@@ -154,10 +156,14 @@ static void check_dense(const milo_kernels *k) {
     unary *ref;
     double lo, hi, ulp;
   } cases[] = {
-      {MILO_UNARY_exp, ref_exp, -105, 90, 2},      {MILO_UNARY_log, ref_log, 0.5, 2, 2},
-      {MILO_UNARY_tanh, ref_tanh, -12, 12, 3},     {MILO_UNARY_sigmoid, ref_sigmoid, -105, 30, 3},
-      {MILO_UNARY_erf, ref_erf, -5, 5, 3},         {MILO_UNARY_silu, ref_silu, -30, 30, 4},
-      {MILO_UNARY_softplus, ref_softplus, -90, 20, 4}, {MILO_UNARY_elu, ref_elu, -20, 1, 3},
+      {MILO_UNARY_exp, ref_exp, -105, 90, 2},
+      {MILO_UNARY_log, ref_log, 0.5, 2, 2},
+      {MILO_UNARY_tanh, ref_tanh, -12, 12, 3},
+      {MILO_UNARY_sigmoid, ref_sigmoid, -105, 30, 3},
+      {MILO_UNARY_erf, ref_erf, -5, 5, 3},
+      {MILO_UNARY_silu, ref_silu, -30, 30, 4},
+      {MILO_UNARY_softplus, ref_softplus, -90, 20, 4},
+      {MILO_UNARY_elu, ref_elu, -20, 1, 3},
   };
   static const float params[2] = {0.5f, 0};
   static const float none[2] = {0, 0};
@@ -238,13 +244,18 @@ static void check_binary(const milo_kernels *k) {
       milo_binary code;
       double wanted;
     } rows[] = {
-        {MILO_BINARY_add, (double)(x[i] + y[i])}, {MILO_BINARY_sub, (double)(x[i] - y[i])},
-        {MILO_BINARY_mul, (double)(x[i] * y[i])}, {MILO_BINARY_real_div, (double)(x[i] / y[i])},
+        {MILO_BINARY_add, (double)(x[i] + y[i])},
+        {MILO_BINARY_sub, (double)(x[i] - y[i])},
+        {MILO_BINARY_mul, (double)(x[i] * y[i])},
+        {MILO_BINARY_real_div, (double)(x[i] / y[i])},
         {MILO_BINARY_maximum, isnan(a) || a > b ? a : b},
         {MILO_BINARY_minimum, isnan(a) || a < b ? a : b},
-        {MILO_BINARY_equal, a == b}, {MILO_BINARY_not_equal, a != b},
-        {MILO_BINARY_less, a < b}, {MILO_BINARY_less_equal, a <= b},
-        {MILO_BINARY_greater, a > b}, {MILO_BINARY_greater_equal, a >= b},
+        {MILO_BINARY_equal, a == b},
+        {MILO_BINARY_not_equal, a != b},
+        {MILO_BINARY_less, a < b},
+        {MILO_BINARY_less_equal, a <= b},
+        {MILO_BINARY_greater, a > b},
+        {MILO_BINARY_greater_equal, a >= b},
     };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
       k->binary[rows[r].code](out, x, y, N * N);

@@ -134,7 +134,8 @@ static void test_rope(void) { each_variant(check_rope); }
 
 static void check_training(const milo_kernels *k) {
   for (size_t n = 0; n < 40; n++) {
-    const guarded p = guard(n), m = guard(n), v = guard(n), g = guard(n), a = guard(n), b = guard(n);
+    const guarded p = guard(n), m = guard(n), v = guard(n), g = guard(n), a = guard(n),
+                  b = guard(n);
     randomize(p.data, n, 1);
     randomize(m.data, n, 2);
     randomize(v.data, n, 3);

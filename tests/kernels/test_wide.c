@@ -114,7 +114,8 @@ static void test_tiles(void) {
     for (size_t j = 0; j < 8; j++)
       for (size_t depth = 0; depth < 40; depth += 13) {
         const size_t m = ms[i], n = ns[j];
-        const guarded x = guard(m * depth), y = guard(n * depth), a = guard(m * n), b = guard(m * n);
+        const guarded x = guard(m * depth), y = guard(n * depth), a = guard(m * n),
+                      b = guard(m * n);
         const guarded left = guard((m + 11) / 12 * 12 * depth);
         const guarded right = guard((n + 31) / 32 * 32 * depth);
         randomize(x.data, m * depth, 1);

@@ -624,11 +624,12 @@ static void test_refused(void) {
 
 // Values inside the function give way to the names that callers know; inputs and outputs do not.
 static void test_names(void) {
-  const char *mil = "program(1.3)\n{\nfunc main<ios18>(tensor<fp32, [2]> x, tensor<fp32, [2]> y, "
-                    "tensor<fp32, [2]> grad_y) {\n"
-                    "tensor<fp32, [2]> grad_z = mul(x = x, y = y);\n"
-                    "tensor<fp32, [2]> grad_x = mul(x = grad_z, y = grad_y);\n"
-                    "tensor<fp32, [2]> z = exp(x = grad_x);\n} -> (z);\n}";
+  const char *mil =
+      "program(1.3)\n{\nfunc main<ios18>(tensor<fp32, [2]> x, tensor<fp32, [2]> y, "
+      "tensor<fp32, [2]> grad_y) {\n"
+      "tensor<fp32, [2]> grad_z = mul(x = x, y = y);\n"
+      "tensor<fp32, [2]> grad_x = mul(x = grad_z, y = grad_y);\n"
+      "tensor<fp32, [2]> z = exp(x = grad_x);\n} -> (z);\n}";
   milo_diag diag = {0};
   milo_program *program = parse(mil, &diag);
   if (program == NULL) return;

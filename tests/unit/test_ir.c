@@ -37,8 +37,7 @@ static void test_types(void) {
   const milo_type scalar = milo_type_scalar(MILO_INT32);
   CHECK_STR(milo_type_format(&arena, &scalar, true), "int32");
   CHECK_STR(milo_type_format(&arena, &scalar, false), "tensor<int32, []>");
-  const milo_type list = {
-      .kind = MILO_TYPE_LIST, .elems = &scalar, .length = MILO_DIM_UNKNOWN};
+  const milo_type list = {.kind = MILO_TYPE_LIST, .elems = &scalar, .length = MILO_DIM_UNKNOWN};
   CHECK_STR(milo_type_format(&arena, &list, true), "list<int32, ?>");
   const milo_type pair[] = {scalar, list};
   const milo_type dict = {.kind = MILO_TYPE_DICT, .elems = pair};

@@ -27,8 +27,8 @@ typedef struct option {
   const char *name;    // "--steps"
   const char *letter;  // "-o", or NULL
   option_kind kind;
-  void *target;        // keeps its value if the option is not given: the default
-  const char *value;   // what --help calls the value: "FILE", "N"; NULL for flags
+  void *target;       // keeps its value if the option is not given: the default
+  const char *value;  // what --help calls the value: "FILE", "N"; NULL for flags
   const char *help;
 } option;
 
@@ -50,8 +50,8 @@ typedef struct common_options {
 // Parses argv[1..] by options (ends with name NULL) and the common ones. Positional arguments are
 // moved to the front of argv and counted in *out_args. Returns false if the command is over (help
 // printed or usage wrong): *out_exit is then the exit code.
-bool options_parse(const command *cmd, const option *options, common_options *common, int argc, char **argv,
-                   int *out_args, int *out_exit);
+bool options_parse(const command *cmd, const option *options, common_options *common, int argc,
+                   char **argv, int *out_args, int *out_exit);
 void options_deinit(const option *options);  // frees lists
 
 // A context for the common options; NULL after printing why not.

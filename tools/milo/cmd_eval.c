@@ -60,7 +60,8 @@ int cmd_eval(int argc, char **argv) {
       {"--data", NULL, OPTION_STRING, &r.data, "FILE", "tokens or text"},
       {"--tokenizer", "-t", OPTION_STRING, &r.tokenizer, "FILE", "tokenizer.bin, for text"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "N", "tokens a chunk (default: the model's longest)"},
-      {"--max-tokens", NULL, OPTION_COUNT, &r.max_tokens, "N", "score the first N only (whole chunks)"},
+      {"--max-tokens", NULL, OPTION_COUNT, &r.max_tokens, "N",
+       "score the first N only (whole chunks)"},
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};

@@ -5,8 +5,8 @@
 #include "cmd.h"
 
 int cmd_ops(int argc, char **argv) {
-  static const command cmd = {"ops", "ops [--json]", "List the operations Milo knows.",
-                              "  milo ops | wc -l\n", 0, 0};
+  static const command cmd = {
+      "ops", "ops [--json]", "List the operations Milo knows.", "  milo ops | wc -l\n", 0, 0};
   static const option none[] = {{NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;

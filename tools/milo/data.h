@@ -6,7 +6,7 @@
 #include <milo/milo.h>
 
 typedef struct token_data {
-  uint32_t *ids; // released with milo_free
+  uint32_t *ids;  // released with milo_free
   size_t count;
 } token_data;
 

@@ -35,8 +35,8 @@ int main(int argc, char **argv) {
     printf("milo %s\n", milo_version());
     return finish_stdout();
   }
-  const bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
-                    strcmp(name, "-h") == 0;
+  const bool help =
+      strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
   if (help && argc < 3) {
     const int code = print_help();
     return argc < 2 ? EXIT_USAGE : code;

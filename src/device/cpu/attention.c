@@ -2,8 +2,8 @@
 // Attention, its gradient, and rotary positions. Heads are read where they are; results are laid
 // out position by position, [B, S, NH, HD] in memory, so that the transpose and reshape that
 // usually follow cost nothing.
-#include "device/cpu/code.h"
 #include "kernels/attention.h"
+#include "device/cpu/code.h"
 
 typedef struct heads_op {
   milo_attention a;
@@ -104,8 +104,7 @@ static milo_status run_attention_grad(const milo_cpu_run *run, const void *args)
                           milo_view_data(run, &a->q), milo_view_data(run, &a->k),
                           milo_view_data(run, &a->v), milo_view_data(run, &a->out),
                           milo_view_data(run, &a->lse), milo_view_data(run, &a->dq),
-                          milo_view_data(run, &a->dk), milo_view_data(run, &a->dv),
-                          run->workspace);
+                          milo_view_data(run, &a->dk), milo_view_data(run, &a->dv), run->workspace);
   return MILO_OK;
 }
 

@@ -57,8 +57,8 @@ void milo_code_in_place(milo_code *c, const milo_view *result, const milo_view *
   if (!same_place(result, operand)) return;
   if (b->reader_step == c->step_count && b->readers > 1) return;
   if (c->pair_count == c->pair_capacity)
-    c->pairs = milo_arena_grow(&c->arena, c->pairs, c->pair_count, &c->pair_capacity,
-                               sizeof *c->pairs);
+    c->pairs =
+        milo_arena_grow(&c->arena, c->pairs, c->pair_count, &c->pair_capacity, sizeof *c->pairs);
   c->pairs[c->pair_count].result = result->buffer;
   c->pairs[c->pair_count].operand = operand->buffer;
   c->pairs[c->pair_count++].step = c->step_count;
@@ -113,15 +113,22 @@ static void copy_row(const milo_kernels *kernels, const copy *a, const char *fro
     if (fs == 1 && ts == 1) {
       memcpy(to, from, n * fb);
     } else {
-      for (size_t i = 0; i < n; ++i)
-        switch (fb) {
-          case 1: to[(ptrdiff_t)i * ts] = from[(ptrdiff_t)i * fs]; break;
-          case 2: ((uint16_t *)(void *)to)[(ptrdiff_t)i * ts] =
-                      ((const uint16_t *)(const void *)from)[(ptrdiff_t)i * fs]; break;
-          case 4: ((uint32_t *)(void *)to)[(ptrdiff_t)i * ts] =
-                      ((const uint32_t *)(const void *)from)[(ptrdiff_t)i * fs]; break;
-          default: ((uint64_t *)(void *)to)[(ptrdiff_t)i * ts] =
-                      ((const uint64_t *)(const void *)from)[(ptrdiff_t)i * fs]; break;
+      for (size_t i = 0; i < n; ++i) switch (fb) {
+          case 1:
+            to[(ptrdiff_t)i * ts] = from[(ptrdiff_t)i * fs];
+            break;
+          case 2:
+            ((uint16_t *)(void *)to)[(ptrdiff_t)i * ts] =
+                ((const uint16_t *)(const void *)from)[(ptrdiff_t)i * fs];
+            break;
+          case 4:
+            ((uint32_t *)(void *)to)[(ptrdiff_t)i * ts] =
+                ((const uint32_t *)(const void *)from)[(ptrdiff_t)i * fs];
+            break;
+          default:
+            ((uint64_t *)(void *)to)[(ptrdiff_t)i * ts] =
+                ((const uint64_t *)(const void *)from)[(ptrdiff_t)i * fs];
+            break;
         }
     }
     return;

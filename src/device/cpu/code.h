@@ -34,9 +34,9 @@ typedef struct milo_view {
 
 typedef enum milo_place {
   MILO_PLACE_SCRATCH,
-  MILO_PLACE_INPUT,   // index: which
+  MILO_PLACE_INPUT,  // index: which
   MILO_PLACE_OUTPUT,
-  MILO_PLACE_CONST,   // data
+  MILO_PLACE_CONST,  // data
 } milo_place;
 
 typedef struct milo_cpu_buffer {
@@ -47,8 +47,8 @@ typedef struct milo_cpu_buffer {
   size_t first, last;  // steps of the first write and the last use
   size_t reader_step;  // the last step that reads it, and how often that does
   uint32_t readers;
-  size_t offset;       // scratch
-  uint32_t merged;     // scratch: shares the memory of this buffer (itself: none)
+  size_t offset;    // scratch
+  uint32_t merged;  // scratch: shares the memory of this buffer (itself: none)
 } milo_cpu_buffer;
 
 enum { MILO_NO_STEP = SIZE_MAX };
@@ -85,17 +85,17 @@ typedef struct milo_code {
   size_t input_count, output_count;
 
   // While compiling.
-  milo_view *views;       // one a value
-  bool *ready;            // one a value: its view is there
-  uint32_t *uses;         // one a value: how many arguments and outputs name it
-  const milo_op **user;   // one a value: the operation that uses it, if only one does
-  bool *is_output;        // one a value
-  uint8_t *deferred;      // one a value: registers it takes to compute it where it is used; 0:
-                          // it has a view of its own
+  milo_view *views;      // one a value
+  bool *ready;           // one a value: its view is there
+  uint32_t *uses;        // one a value: how many arguments and outputs name it
+  const milo_op **user;  // one a value: the operation that uses it, if only one does
+  bool *is_output;       // one a value
+  uint8_t *deferred;     // one a value: registers it takes to compute it where it is used; 0:
+                         // it has a view of its own
   struct {
     uint32_t result, operand;
     size_t step;
-  } *pairs;               // result may take operand's memory, see milo_code_in_place
+  } * pairs;  // result may take operand's memory, see milo_code_in_place
   size_t pair_count, pair_capacity;
   const milo_executable_options *options;
   milo_diag *diag;

@@ -23,12 +23,57 @@ static const struct {
 } table[MILO_OP_COUNT] = {
 #define U(id) [MILO_OP_##id] = {UNARY, MILO_UNARY_##id}
 #define B(id) [MILO_OP_##id] = {BINARY, MILO_BINARY_##id}
-    B(add), B(sub), B(mul), B(real_div), B(floor_div), B(mod), B(pow), B(maximum), B(minimum),
-    B(equal), B(not_equal), B(less), B(less_equal), B(greater), B(greater_equal), B(logical_and),
-    B(logical_or), B(logical_xor), B(silu_gate), U(logical_not), U(abs), U(sign), U(ceil),
-    U(floor), U(round), U(square), U(sqrt), U(rsqrt), U(inverse), U(exp), U(exp2), U(log), U(sin),
-    U(cos), U(tan), U(asin), U(acos), U(atan), U(sinh), U(cosh), U(tanh), U(atanh), U(erf),
-    U(sigmoid), U(silu), U(relu), U(relu6), U(softplus), U(softsign), U(leaky_relu), U(elu),
+    B(add),
+    B(sub),
+    B(mul),
+    B(real_div),
+    B(floor_div),
+    B(mod),
+    B(pow),
+    B(maximum),
+    B(minimum),
+    B(equal),
+    B(not_equal),
+    B(less),
+    B(less_equal),
+    B(greater),
+    B(greater_equal),
+    B(logical_and),
+    B(logical_or),
+    B(logical_xor),
+    B(silu_gate),
+    U(logical_not),
+    U(abs),
+    U(sign),
+    U(ceil),
+    U(floor),
+    U(round),
+    U(square),
+    U(sqrt),
+    U(rsqrt),
+    U(inverse),
+    U(exp),
+    U(exp2),
+    U(log),
+    U(sin),
+    U(cos),
+    U(tan),
+    U(asin),
+    U(acos),
+    U(atan),
+    U(sinh),
+    U(cosh),
+    U(tanh),
+    U(atanh),
+    U(erf),
+    U(sigmoid),
+    U(silu),
+    U(relu),
+    U(relu6),
+    U(softplus),
+    U(softsign),
+    U(leaky_relu),
+    U(elu),
     U(clip),
     [MILO_OP_gelu] = {GELU, 0},
     [MILO_OP_select] = {SELECT, 0},
@@ -64,8 +109,7 @@ static bool can(const milo_op *op) {
     if (!milo_convert_supports(args[i]->type.dtype)) return false;
   const milo_dtype x = args[count - 1]->type.dtype;
   if (table[op->code].kind == CAST)
-    return milo_dtype_is_float(out) || milo_dtype_is_float(x) || out == MILO_BOOL ||
-           x == MILO_BOOL;
+    return milo_dtype_is_float(out) || milo_dtype_is_float(x) || out == MILO_BOOL || x == MILO_BOOL;
   if (table[op->code].kind == SELECT) return is_f32_exact(x);
   if (out == MILO_BOOL) return is_f32_exact(x);
   return milo_dtype_is_float(out);
@@ -112,9 +156,12 @@ static float epsilon_of(const milo_op *op) {
   if (given) return (float)value;
   // The table's default, as if it had been written in the operand's type.
   switch (milo_op_in(op, "x")->type.dtype) {
-    case MILO_FP16: return milo_fp16_to_f32(milo_f64_to_fp16(value));
-    case MILO_BF16: return milo_bf16_to_f32(milo_f64_to_bf16(value));
-    default: return (float)value;
+    case MILO_FP16:
+      return milo_fp16_to_f32(milo_f64_to_fp16(value));
+    case MILO_BF16:
+      return milo_bf16_to_f32(milo_f64_to_bf16(value));
+    default:
+      return (float)value;
   }
 }
 
@@ -314,15 +361,21 @@ static void run_tile(const job *w, size_t row, size_t column, size_t n) {
     for (int k = 0; k < 3; ++k)
       in[k] = o->in[k].load > 0 ? direct[o->in[k].load] : registers[o->in[k].reg];
     switch (o->kind) {
-      case UNARY: w->kernels->unary[o->index](to, in[0], n, o->params); break;
-      case BINARY: w->kernels->binary[o->index](to, in[0], in[1], n); break;
-      case SELECT: w->kernels->select(to, in[0], in[1], in[2], n); break;
-      default: break;
+      case UNARY:
+        w->kernels->unary[o->index](to, in[0], n, o->params);
+        break;
+      case BINARY:
+        w->kernels->binary[o->index](to, in[0], in[1], n);
+        break;
+      case SELECT:
+        w->kernels->select(to, in[0], in[1], in[2], n);
+        break;
+      default:
+        break;
     }
     if (o->round != 0) round_tile(w->kernels, to, n, (milo_dtype)o->round);
   }
-  if (result->dtype != MILO_FP32)
-    milo_store_f32(w->kernels, out, result->dtype, 1, target, n);
+  if (result->dtype != MILO_FP32) milo_store_f32(w->kernels, out, result->dtype, 1, target, n);
 }
 
 static void run_task(void *user, size_t t, int worker) {

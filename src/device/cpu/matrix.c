@@ -137,7 +137,8 @@ bool milo_emit_linear(milo_code *c, const milo_op *op) {
   if (wide.rank != type->rank && !milo_view_reshape(&result, wide.rank, wide.dims, &out))
     return false;
   if (bias) {
-    const milo_view v = milo_code_view(c, bias), all = milo_view_broadcast(&v, type->rank, type->dims);
+    const milo_view v = milo_code_view(c, bias),
+                    all = milo_view_broadcast(&v, type->rank, type->dims);
     milo_code_copy(c, &all, &result);
   }
   multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias != NULL);

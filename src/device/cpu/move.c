@@ -29,9 +29,9 @@ bool milo_emit_join(milo_code *c, const milo_op *op) {
       from.rank = result->type.rank;
     }
     const int64_t size = from.dims[axis];
-    const milo_view to = interleave ? milo_view_slice(&out, axis, (int64_t)i, size,
-                                                      (int64_t)values->count)
-                                    : milo_view_slice(&out, axis, begin, size, 1);
+    const milo_view to = interleave
+                             ? milo_view_slice(&out, axis, (int64_t)i, size, (int64_t)values->count)
+                             : milo_view_slice(&out, axis, begin, size, 1);
     begin += size;
     milo_code_copy(c, &from, &to);
   }

@@ -6,11 +6,11 @@
 #include "device/cpu/code.h"
 
 enum {
-  CHUNK = 32768,     // elements of a row that one task sums
-  TASK = 16384,      // elements a task has at least, if there are enough rows
-  COLUMNS = 256,     // columns of a task
-  ROWS = 64,         // rows summed in fp32 before they go to the next level
-  MAX_PARTS = 64,    // row ranges of a column sum
+  CHUNK = 32768,   // elements of a row that one task sums
+  TASK = 16384,    // elements a task has at least, if there are enough rows
+  COLUMNS = 256,   // columns of a task
+  ROWS = 64,       // rows summed in fp32 before they go to the next level
+  MAX_PARTS = 64,  // row ranges of a column sum
 };
 
 typedef struct reduce {
@@ -19,8 +19,8 @@ typedef struct reduce {
   size_t rows, n;    // results, elements of each
   size_t chunks;     // of a row
   bool by_columns;
-  size_t ld;         // by columns: stride of n
-  size_t part;       // by columns: rows of a range
+  size_t ld;    // by columns: stride of n
+  size_t part;  // by columns: rows of a range
 } reduce;
 
 typedef struct job {
@@ -37,36 +37,50 @@ static double partial(const job *w, const float *x, size_t n) {
   switch (w->a->code) {
     case MILO_OP_reduce_sum:
     case MILO_OP_reduce_mean:
-    case MILO_OP_reduce_log_sum: return w->k->sum(x, n);
+    case MILO_OP_reduce_log_sum:
+      return w->k->sum(x, n);
     case MILO_OP_reduce_sum_square:
-    case MILO_OP_reduce_l2_norm: return w->k->sum_square(x, n);
-    case MILO_OP_reduce_l1_norm: return w->k->sum_abs(x, n);
-    case MILO_OP_reduce_max: return (double)w->k->max(x, n);
-    case MILO_OP_reduce_min: return (double)w->k->min(x, n);
+    case MILO_OP_reduce_l2_norm:
+      return w->k->sum_square(x, n);
+    case MILO_OP_reduce_l1_norm:
+      return w->k->sum_abs(x, n);
+    case MILO_OP_reduce_max:
+      return (double)w->k->max(x, n);
+    case MILO_OP_reduce_min:
+      return (double)w->k->min(x, n);
     case MILO_OP_reduce_prod: {
       double product = 1;
       for (size_t i = 0; i < n; ++i) product *= (double)x[i];
       return product;
     }
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
 static double join(milo_opcode code, double a, double b) {
   switch (code) {
-    case MILO_OP_reduce_max: return isnan(a) || a > b ? a : b;
-    case MILO_OP_reduce_min: return isnan(a) || a < b ? a : b;
-    case MILO_OP_reduce_prod: return a * b;
-    default: return a + b;
+    case MILO_OP_reduce_max:
+      return isnan(a) || a > b ? a : b;
+    case MILO_OP_reduce_min:
+      return isnan(a) || a < b ? a : b;
+    case MILO_OP_reduce_prod:
+      return a * b;
+    default:
+      return a + b;
   }
 }
 
 static double finish(const reduce *a, double total) {
   switch (a->code) {
-    case MILO_OP_reduce_mean: return total / (double)a->n;
-    case MILO_OP_reduce_l2_norm: return sqrt(total);
-    case MILO_OP_reduce_log_sum: return log(total);
-    default: return total;
+    case MILO_OP_reduce_mean:
+      return total / (double)a->n;
+    case MILO_OP_reduce_l2_norm:
+      return sqrt(total);
+    case MILO_OP_reduce_log_sum:
+      return log(total);
+    default:
+      return total;
   }
 }
 
@@ -224,8 +238,8 @@ bool milo_emit_reduce(milo_code *c, const milo_op *op) {
   a->out = milo_code_result_f32(c, op, 0);
   const bool chunked = !a->by_columns && op->code != MILO_OP_reduce_log_sum_exp;
   a->chunks = chunked && a->n > CHUNK ? (a->n + CHUNK - 1) / CHUNK : 1;
-  const size_t workspace = a->by_columns ? MAX_PARTS * a->rows * sizeof(float)
-                                         : a->rows * a->chunks * sizeof(double);
+  const size_t workspace =
+      a->by_columns ? MAX_PARTS * a->rows * sizeof(float) : a->rows * a->chunks * sizeof(double);
   milo_code_reads(c, &a->x);
   milo_code_writes(c, &a->out);
   milo_code_add_step(c, op, run_reduce, a, workspace);

@@ -43,9 +43,15 @@ static void row_task(void *user, size_t t, int worker) {
     const float *x = w->x + row * a->n;
     float *out = w->out + row * a->n;
     switch (a->kind) {
-      case SOFTMAX: softmax_row(k, out, x, a->n); break;
-      case LAYER_NORM: k->layer_norm(out, x, w->gamma, w->beta, a->n, a->epsilon); break;
-      case RMS_NORM: k->rms_norm(out, x, w->gamma, a->n, a->epsilon); break;
+      case SOFTMAX:
+        softmax_row(k, out, x, a->n);
+        break;
+      case LAYER_NORM:
+        k->layer_norm(out, x, w->gamma, w->beta, a->n, a->epsilon);
+        break;
+      case RMS_NORM:
+        k->rms_norm(out, x, w->gamma, a->n, a->epsilon);
+        break;
     }
   }
 }

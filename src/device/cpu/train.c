@@ -111,7 +111,8 @@ static void entropy_task(void *user, size_t row, int worker) {
   const float *x = w->logits + row * a->n;
   const size_t t = (size_t)milo_number_load_int(a->target.dtype, w->target, row);
   const float max = w->kernels->max(x, a->n);
-  const double lse = isinf(max) ? (double)max : (double)max + log(w->kernels->sum_exp(x, a->n, max));
+  const double lse =
+      isinf(max) ? (double)max : (double)max + log(w->kernels->sum_exp(x, a->n, max));
   w->lse[row] = (float)lse;
   w->loss[row] = (float)(lse - (double)x[t]);
 }
@@ -265,8 +266,8 @@ bool milo_emit_adamw(milo_code *c, const milo_op *op) {
   a->epsilon = (float)milo_op_float(op, "epsilon");
   a->weight_decay = (float)milo_op_float(op, "weight_decay");
   a->count = milo_view_elements(&a->param);
-  const milo_view *const in[] = {&a->param, &a->m, &a->v, &a->grad, &a->lr, &a->grad_scale,
-                                 &a->bias1, &a->bias2};
+  const milo_view *const in[] = {&a->param, &a->m,          &a->v,     &a->grad,
+                                 &a->lr,    &a->grad_scale, &a->bias1, &a->bias2};
   for (size_t i = 0; i < sizeof in / sizeof *in; ++i) milo_code_reads(c, in[i]);
   for (size_t i = 0; i < 3; ++i) {
     a->out[i] = milo_code_result_f32(c, op, i);

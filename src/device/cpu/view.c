@@ -90,8 +90,7 @@ milo_view milo_view_transpose(const milo_view *v, const int64_t *perm) {
   return r;
 }
 
-milo_view milo_view_slice(const milo_view *v, int axis, int64_t begin, int64_t size,
-                          int64_t step) {
+milo_view milo_view_slice(const milo_view *v, int axis, int64_t begin, int64_t size, int64_t step) {
   milo_view r = *v;
   if (size > 0) r.offset += begin * v->strides[axis];
   r.dims[axis] = size;
