@@ -74,6 +74,19 @@ for file in missing empty folder zeros; do
   refused 1 "$file" 'error: ' "$milo" check $file
 done
 
+# A real text cut at many places: the place stands in the message, whoever reads it. (Every token is
+# done in tests/unit/test_text.c and test_mutants.c.)
+cp "$MILO_SOURCE/tests/data/block.mil" block.mil
+bytes=$(wc -c <block.mil)
+commands=("check" "fmt" "info" "run --random 1" "grad")
+for ((i = 0; i < 60; i++)); do
+  head -c $((bytes * i / 60)) block.mil >cut.mil
+  command=(${commands[$((i % 5))]})
+  QUIET=1 MOST=20 refused 1 "cut.mil:" 'cut\.mil:[0-9]+:[0-9]+: error: ' "$milo" "${command[0]}" cut.mil \
+    "${command[@]:1}"
+done
+echo "ok - a real text cut at many places"
+
 # Tokens: odd bytes, ids outside the vocabulary, too few.
 head -c 101 data.u16 >odd.u16
 printf '\1\0\54\1' >beyond.u16
