@@ -160,15 +160,15 @@ static double gelu_sigmoid(double x) { return x * sigmoid(1.702 * x); }
   static double unary_##name(double x, const scalars *s) { return (void)s, name(x); }
 PLAIN(fabs)
 PLAIN(ceil)
-PLAIN(floor) PLAIN(sqrt) PLAIN(exp) PLAIN(exp2) PLAIN(sin) PLAIN(cos) PLAIN(tan) PLAIN(asin)
-    PLAIN(acos) PLAIN(atan) PLAIN(sinh) PLAIN(cosh) PLAIN(tanh) PLAIN(atanh) PLAIN(erf)
-        PLAIN(sigmoid)
+PLAIN(floor)
+PLAIN(sqrt) PLAIN(exp) PLAIN(exp2) PLAIN(sin) PLAIN(cos) PLAIN(tan) PLAIN(asin) PLAIN(acos)
+    PLAIN(atan) PLAIN(sinh) PLAIN(cosh) PLAIN(tanh) PLAIN(atanh) PLAIN(erf) PLAIN(sigmoid)
 #undef PLAIN
 #define FORMULA(name, expression) \
   static double unary_##name(double x, const scalars *s) { return (void)s, (expression); }
-            FORMULA(sign, x > 0   ? 1
-                          : x < 0 ? -1
-                                  : x) FORMULA(round, rint(x))  // half to even
+        FORMULA(sign, x > 0   ? 1
+                      : x < 0 ? -1
+                              : x) FORMULA(round, rint(x))  // half to even
     FORMULA(square, x *x) FORMULA(rsqrt, 1 / sqrt(x + s->epsilon))
         FORMULA(inverse, 1 / (x + s->epsilon)) FORMULA(log, log(x + s->epsilon))
             FORMULA(silu, x *sigmoid(x)) FORMULA(relu, x < 0 ? 0 : x)
