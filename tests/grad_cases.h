@@ -222,6 +222,14 @@ static const grad_case grad_cases[] = {
      "e:int32[2] = add(x = a, y = {2, 3}); "
      "z[2,3] = slice_by_index(x = x, begin = a, end = e); y[4,5] = add(x = x, y = x)",
      0, 0, 2},
+    {"x[4,5], at:int32[2]",  // begin counted from the end
+     "n:int32[2] = sub(x = at, y = {2, 3}); "
+     "z[2,3] = slice_by_size(x = x, begin = n, size = {2, 3})",
+     0, 0, 1},
+    {"x[4,5], u[2,3], at:int32[2]",
+     "e:int32[2] = add(x = at, y = {2, 3}); "
+     "z[4,5] = slice_update(x = x, update = u, begin = at, end = e)",
+     0, 0, 2},
     {"x[4,5], u[2,3]", "z[4,5] = slice_update(x = x, update = u, begin = {1, 2}, end = {3, 5})"},
     {"x[5,4], u[2,2]",
      "z[5,4] = slice_update(x = x, update = u, begin = {0, 1}, end = {4, 4}, stride = {2, 2})"},

@@ -22,8 +22,14 @@ milo_status milo_vjp_slice_by_size(milo_grad *g, const milo_op *op, milo_value *
   const int rank = x->type.rank;
   int64_t begin[MILO_MAX_RANK], high[MILO_MAX_RANK];
   if (milo_op_ints(op, "begin", begin, MILO_MAX_RANK) < 0) {
+    if (milo_type_elements(&x->type) == 0) {
+      milo_grad_add(g, x, milo_grad_fill(b, x->type, 0));
+      return b->status;
+    }
     milo_value *at = milo_op_in(op, "begin");
     if (at->type.dtype != MILO_INT32) at = milo_b_cast(b, at, MILO_INT32);
+    // Counted from the end it would lead to an end of 0.
+    at = milo_b_binary(b, MILO_OP_mod, at, milo_b_ints(b, x->type.dims, (size_t)rank));
     milo_value *end = milo_b_add(b, at, milo_b_ints(b, op->results[0]->type.dims, (size_t)rank));
     milo_grad_add(g, x,
                   EMIT(b, slice_update, {"x", milo_grad_fill(b, x->type, 0)}, {"update", dy},
@@ -95,6 +101,9 @@ milo_status milo_vjp_slice_update(milo_grad *g, const milo_op *op, milo_value *c
                        SAME_SLICE(op)));
   if (milo_grad_wants(g, update)) {
     milo_value *d = EMIT(b, slice_by_index, {"x", dy}, SAME_SLICE(op));
+    // Inference cannot know the size of a slice whose ends are computed; here update has it.
+    if (b->status == MILO_OK && !milo_type_is_static(&d->type) && d->type.rank == update->type.rank)
+      d->type = update->type;
     milo_grad_add(g, update, milo_grad_reshape_like(b, d, update));
   }
   return b->status;
