@@ -156,8 +156,18 @@ FN void micro_rows(size_t rows, const int vectors, size_t k, const float *a, ptr
   switch (rows) {
     CASE(1)
     CASE(2)
-    CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) default
-        : break;
+    CASE(3)
+    CASE(4)
+    CASE(5)
+    CASE(6)
+    CASE(7)
+    CASE(8)
+    CASE(9)
+    CASE(10)
+    CASE(11)
+    CASE(12)
+    default:
+      break;
   }
 #undef CASE
 }

@@ -161,28 +161,42 @@ static double gelu_sigmoid(double x) { return x * sigmoid(1.702 * x); }
 PLAIN(fabs)
 PLAIN(ceil)
 PLAIN(floor)
-PLAIN(sqrt) PLAIN(exp) PLAIN(exp2) PLAIN(sin) PLAIN(cos) PLAIN(tan) PLAIN(asin) PLAIN(acos)
-    PLAIN(atan) PLAIN(sinh) PLAIN(cosh) PLAIN(tanh) PLAIN(atanh) PLAIN(erf) PLAIN(sigmoid)
+PLAIN(sqrt)
+PLAIN(exp)
+PLAIN(exp2)
+PLAIN(sin)
+PLAIN(cos)
+PLAIN(tan)
+PLAIN(asin)
+PLAIN(acos)
+PLAIN(atan)
+PLAIN(sinh)
+PLAIN(cosh)
+PLAIN(tanh)
+PLAIN(atanh)
+PLAIN(erf)
+PLAIN(sigmoid)
 #undef PLAIN
 #define FORMULA(name, expression) \
   static double unary_##name(double x, const scalars *s) { return (void)s, (expression); }
-        FORMULA(sign, x > 0   ? 1
-                      : x < 0 ? -1
-                              : x) FORMULA(round, rint(x))  // half to even
-    FORMULA(square, x *x) FORMULA(rsqrt, 1 / sqrt(x + s->epsilon))
-        FORMULA(inverse, 1 / (x + s->epsilon)) FORMULA(log, log(x + s->epsilon))
-            FORMULA(silu, x *sigmoid(x)) FORMULA(relu, x < 0 ? 0 : x)
-                FORMULA(relu6, x<0 ? 0 : x> 6 ? 6 : x)
-                    FORMULA(softplus, x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)))
-                        FORMULA(softsign, x / (1 + fabs(x))) FORMULA(gelu, s->gelu(x))
-                            FORMULA(leaky_relu, x < 0 ? s->alpha * x : x)
-                                FORMULA(elu, x < 0 ? s->alpha * expm1(x) : x)
-                                    FORMULA(clip, x<s->alpha ? s->alpha : x> s->beta ? s->beta : x)
+FORMULA(sign, x > 0 ? 1 : x < 0 ? -1 : x)
+FORMULA(round, rint(x))  // half to even
+FORMULA(square, (x * x))
+FORMULA(rsqrt, 1 / sqrt(x + s->epsilon))
+FORMULA(inverse, 1 / (x + s->epsilon))
+FORMULA(log, log(x + s->epsilon))
+FORMULA(silu, (x * sigmoid(x)))
+FORMULA(relu, x < 0 ? 0 : x)
+FORMULA(relu6, (x < 0) ? 0 : (x > 6) ? 6 : x)
+FORMULA(softplus, x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)))
+FORMULA(softsign, x / (1 + fabs(x)))
+FORMULA(gelu, s->gelu(x))
+FORMULA(leaky_relu, x < 0 ? s->alpha * x : x)
+FORMULA(elu, x < 0 ? s->alpha * expm1(x) : x)
+FORMULA(clip, (x < s->alpha) ? s->alpha : (x > s->beta) ? s->beta : x)
 #undef FORMULA
 
-                                        static int64_t int_abs(int64_t x) {
-  return x < 0 ? milo_ref_sub(0, x) : x;
-}
+static int64_t int_abs(int64_t x) { return x < 0 ? milo_ref_sub(0, x) : x; }
 static int64_t int_sign(int64_t x) { return (x > 0) - (x < 0); }
 static int64_t int_square(int64_t x) { return milo_ref_mul(x, x); }
 static int64_t int_exp2(int64_t x) { return int_pow(2, x); }
