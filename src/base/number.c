@@ -85,13 +85,13 @@ static uint64_t bits_of_f64(double d) {
   return bits;
 }
 
-static uint32_t bits_of_f32(float f) {
+uint32_t milo_f32_bits(float f) {
   uint32_t bits;
   memcpy(&bits, &f, sizeof bits);
   return bits;
 }
 
-static float f32_of_bits(uint32_t bits) {
+float milo_f32_of_bits(uint32_t bits) {
   float f;
   memcpy(&f, &bits, sizeof f);
   return f;
@@ -151,14 +151,14 @@ milo_bf16 milo_f64_to_bf16(double d) { return (milo_bf16)narrow(bf16, d); }
 
 float milo_fp16_to_f32(milo_fp16 h) {
   const uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7FFF;
-  if (magnitude >= 0x7C00) return f32_of_bits(sign | 0x7F800000 | (magnitude & 0x3FF) << 13);
-  if (magnitude >= 0x400) return f32_of_bits(sign | ((magnitude << 13) + (112u << 23)));
+  if (magnitude >= 0x7C00) return milo_f32_of_bits(sign | 0x7F800000 | (magnitude & 0x3FF) << 13);
+  if (magnitude >= 0x400) return milo_f32_of_bits(sign | ((magnitude << 13) + (112u << 23)));
   const float f = (float)magnitude * 0x1p-24f;
-  return f32_of_bits(sign | bits_of_f32(f));
+  return milo_f32_of_bits(sign | milo_f32_bits(f));
 }
 
 milo_fp16 milo_f32_to_fp16(float f) {
-  const uint32_t bits = bits_of_f32(f), magnitude = bits & 0x7FFFFFFF;
+  const uint32_t bits = milo_f32_bits(f), magnitude = bits & 0x7FFFFFFF;
   const uint32_t sign = (bits >> 16) & 0x8000;
   uint32_t h;
   if (magnitude > 0x7F800000) {
@@ -170,15 +170,15 @@ milo_fp16 milo_f32_to_fp16(float f) {
     h = (rebiased + 0xFFF + ((rebiased >> 13) & 1)) >> 13;
   } else {
     // Beside 0.5 a float's last bit is 2^-24, the step of subnormal fp16: the addition rounds.
-    h = bits_of_f32(f32_of_bits(magnitude) + 0.5f) - 0x3F000000;
+    h = milo_f32_bits(milo_f32_of_bits(magnitude) + 0.5f) - 0x3F000000;
   }
   return (milo_fp16)(sign | h);
 }
 
-float milo_bf16_to_f32(milo_bf16 b) { return f32_of_bits((uint32_t)b << 16); }
+float milo_bf16_to_f32(milo_bf16 b) { return milo_f32_of_bits((uint32_t)b << 16); }
 
 milo_bf16 milo_f32_to_bf16(float f) {
-  const uint32_t bits = bits_of_f32(f);
+  const uint32_t bits = milo_f32_bits(f);
   if ((bits & 0x7FFFFFFF) > 0x7F800000) return (milo_bf16)((bits >> 16) | 0x40);
   return (milo_bf16)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }

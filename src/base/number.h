@@ -11,6 +11,9 @@
 typedef uint16_t milo_fp16;  // IEEE 754 binary16 bits
 typedef uint16_t milo_bf16;  // upper half of binary32 bits
 
+uint32_t milo_f32_bits(float f);
+float milo_f32_of_bits(uint32_t bits);
+
 float milo_fp16_to_f32(milo_fp16 h);
 milo_fp16 milo_f32_to_fp16(float f);
 // Rounded once from double (through float would round twice).

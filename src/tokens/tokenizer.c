@@ -17,18 +17,6 @@ static void store_u32(unsigned char *p, uint32_t value) {
   for (int i = 0; i < 4; i++) p[i] = (unsigned char)(value >> (8 * i));
 }
 
-static float float_of_bits(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-static uint32_t bits_of_float(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
 // Reads tokens into room for at least as many as 9 bytes each make of the file; a token of fewer
 // bytes has no piece and ends the reading.
 static milo_status read_tokens(const unsigned char *data, size_t bytes, const char *name,
@@ -54,7 +42,7 @@ static milo_status read_tokens(const unsigned char *data, size_t bytes, const ch
       return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                        "%s: cut short in token %zu, at byte %zu", name, count, at);
     tokens[count++] = (milo_vocab_token){
-        .piece = (const char *)data + at, .bytes = length, .score = float_of_bits(score)};
+        .piece = (const char *)data + at, .bytes = length, .score = milo_f32_of_bits(score)};
     at += length;
   }
   *out_count = count;
@@ -103,7 +91,7 @@ milo_status milo_tok_save(const milo_tokenizer *t, const char *path, milo_diag *
   p += 4;
   for (size_t i = 0; i < t->count; i++) {
     const milo_vocab_token *token = &t->tokens[i];
-    store_u32(p, bits_of_float(token->score));
+    store_u32(p, milo_f32_bits(token->score));
     store_u32(p + 4, token->bytes);
     memcpy(p + 8, token->piece, token->bytes);
     p += 8 + token->bytes;

@@ -11,10 +11,6 @@ typedef struct heads_op {
   bool has_position;
 } heads_op;
 
-static bool is_float(milo_dtype dtype) {
-  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
-}
-
 // The operand in fp32 with contiguous heads.
 static milo_view heads_in(milo_code *c, const milo_op *op, const char *name) {
   milo_view v = milo_code_in(c, op, name);
@@ -43,7 +39,7 @@ static int64_t position_of(const milo_cpu_run *run, const heads_op *a) {
 
 static heads_op *start(milo_code *c, const milo_op *op) {
   const milo_value *q = milo_op_in(op, "query"), *k = milo_op_in(op, "key");
-  if (!is_float(q->type.dtype)) return NULL;
+  if (!milo_cpu_float(q->type.dtype)) return NULL;
   heads_op *a = MILO_NEW(&c->arena, heads_op);
   a->a = (milo_attention){.batch = (size_t)q->type.dims[0],
                           .heads = (size_t)q->type.dims[1],
@@ -193,7 +189,7 @@ static milo_status run_rope(const milo_cpu_run *run, const void *args) {
 
 bool milo_emit_rope(milo_code *c, const milo_op *op) {
   const milo_value *result = op->results[0];
-  if (!is_float(result->type.dtype) || result->type.rank < 2) return false;
+  if (!milo_cpu_float(result->type.dtype) || result->type.rank < 2) return false;
   const int rank = result->type.rank;
   rope_op *a = MILO_NEW(&c->arena, rope_op);
   milo_view x = milo_code_in(c, op, "x"), cosine = milo_code_in(c, op, "cos");

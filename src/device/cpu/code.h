@@ -119,6 +119,11 @@ void milo_views_collapse(milo_view *views, size_t count);
 // Results of a view operation; false: it has none here (a copy is needed, or it is no view).
 bool milo_view_of_op(const milo_code *c, const milo_op *op, milo_view *out);
 
+// Floats that steps take and give, computed in fp32.
+static inline bool milo_cpu_float(milo_dtype dtype) {
+  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
+}
+
 static inline void *milo_view_data(const milo_cpu_run *run, const milo_view *v) {
   return run->bases[v->buffer] + v->offset * (int64_t)(milo_dtype_bits(v->dtype) / 8);
 }

@@ -33,10 +33,6 @@ static milo_status run_product(const milo_cpu_run *run, const void *args) {
   return MILO_OK;
 }
 
-static bool is_float(milo_dtype dtype) {
-  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
-}
-
 // c[..., m, n] = (add: +=) a[..., m, k] b[..., k, n]; c dense fp32; the axes before the last two
 // are c's in all three (strides of 0 where broadcast).
 static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, milo_view out,
@@ -106,7 +102,9 @@ static milo_view batched(const milo_view *v, const milo_type *out) {
 bool milo_emit_matmul(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
   const milo_value *x = milo_op_in(op, "x"), *y = milo_op_in(op, "y");
-  if (!is_float(x->type.dtype) || !is_float(y->type.dtype) || !is_float(type->dtype)) return false;
+  if (!milo_cpu_float(x->type.dtype) || !milo_cpu_float(y->type.dtype) ||
+      !milo_cpu_float(type->dtype))
+    return false;
   if (x->type.rank < 2 || y->type.rank < 2) return false;
   milo_view a = milo_code_view(c, x), b = milo_code_view(c, y);
   if (milo_op_bool(op, "transpose_x")) a = swap_last(&a);
@@ -121,8 +119,9 @@ bool milo_emit_linear(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
   const milo_value *x = milo_op_in(op, "x"), *weight = milo_op_in(op, "weight");
   const milo_value *bias = milo_op_in(op, "bias");
-  if (!is_float(x->type.dtype) || !is_float(weight->type.dtype) || x->type.rank < 1) return false;
-  if (bias && !is_float(bias->type.dtype)) return false;
+  if (!milo_cpu_float(x->type.dtype) || !milo_cpu_float(weight->type.dtype) || x->type.rank < 1)
+    return false;
+  if (bias && !milo_cpu_float(bias->type.dtype)) return false;
   milo_view a = milo_code_view(c, x);
   milo_type wide = *type;
   if (a.rank == 1) {
@@ -152,8 +151,9 @@ bool milo_emit_conv(milo_code *c, const milo_op *op) {
   const milo_value *x = milo_op_in(op, "x"), *weight = milo_op_in(op, "weight");
   const milo_value *bias = milo_op_in(op, "bias");
   const int spatial = x->type.rank - 2;
-  if (!is_float(x->type.dtype) || !is_float(weight->type.dtype) || spatial < 1) return false;
-  if (bias && !is_float(bias->type.dtype)) return false;
+  if (!milo_cpu_float(x->type.dtype) || !milo_cpu_float(weight->type.dtype) || spatial < 1)
+    return false;
+  if (bias && !milo_cpu_float(bias->type.dtype)) return false;
   if (milo_op_int(op, "groups") != 1) return false;
   int64_t strides[MILO_MAX_RANK];
   const int given = milo_op_ints(op, "strides", strides, MILO_MAX_RANK);

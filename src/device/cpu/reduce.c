@@ -188,14 +188,10 @@ static milo_status run_reduce(const milo_cpu_run *run, const void *args) {
   return MILO_OK;
 }
 
-static bool is_float(milo_dtype dtype) {
-  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
-}
-
 bool milo_emit_reduce(milo_code *c, const milo_op *op) {
   const milo_value *in = milo_op_in(op, "x");
   const milo_type *type = &op->results[0]->type;
-  if (!is_float(in->type.dtype) || !is_float(type->dtype)) return false;
+  if (!milo_cpu_float(in->type.dtype) || !milo_cpu_float(type->dtype)) return false;
   const int rank = in->type.rank;
   int64_t axes[MILO_MAX_RANK];
   int count = milo_op_ints(op, "axes", axes, MILO_MAX_RANK);

@@ -71,10 +71,6 @@ static milo_status run_rows(const milo_cpu_run *run, const void *args) {
   return MILO_OK;
 }
 
-static bool is_float(milo_dtype dtype) {
-  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
-}
-
 static void add_rows(milo_code *c, const milo_op *op, row_op *a) {
   milo_code_reads(c, &a->x);
   if (a->has_gamma) milo_code_reads(c, &a->gamma);
@@ -88,7 +84,7 @@ static void add_rows(milo_code *c, const milo_op *op, row_op *a) {
 
 bool milo_emit_softmax(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
-  if (!is_float(type->dtype) || type->rank < 1) return false;
+  if (!milo_cpu_float(type->dtype) || type->rank < 1) return false;
   const int axis = milo_op_axis(op, "axis", type->rank);
   // The axis goes last and back again.
   int64_t order[MILO_MAX_RANK], back[MILO_MAX_RANK];
@@ -111,7 +107,7 @@ bool milo_emit_softmax(milo_code *c, const milo_op *op) {
 
 bool milo_emit_layer_norm(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
-  if (!is_float(type->dtype)) return false;
+  if (!milo_cpu_float(type->dtype)) return false;
   int64_t axes[MILO_MAX_RANK];
   int count = milo_op_ints(op, "axes", axes, MILO_MAX_RANK);
   if (count < 0)
@@ -125,7 +121,7 @@ bool milo_emit_layer_norm(milo_code *c, const milo_op *op) {
     if (chosen[i]) n *= (size_t)type->dims[i];
   }
   const milo_value *gamma = milo_op_in(op, "gamma"), *beta = milo_op_in(op, "beta");
-  if ((gamma && !is_float(gamma->type.dtype)) || (beta && !is_float(beta->type.dtype)))
+  if ((gamma && !milo_cpu_float(gamma->type.dtype)) || (beta && !milo_cpu_float(beta->type.dtype)))
     return false;
   row_op *a = MILO_NEW(&c->arena, row_op);
   a->kind = LAYER_NORM;
@@ -150,7 +146,7 @@ bool milo_emit_layer_norm(milo_code *c, const milo_op *op) {
 }
 
 bool milo_emit_rms_norm(milo_code *c, const milo_op *op) {
-  if (!is_float(op->results[0]->type.dtype)) return false;
+  if (!milo_cpu_float(op->results[0]->type.dtype)) return false;
   row_op *a = MILO_NEW(&c->arena, row_op);
   a->kind = RMS_NORM;
   const milo_view x = milo_code_in(c, op, "x"), weight = milo_code_in(c, op, "weight");
@@ -213,7 +209,7 @@ static milo_status run_rms_grad(const milo_cpu_run *run, const void *args) {
 }
 
 bool milo_emit_rms_norm_grad(milo_code *c, const milo_op *op) {
-  if (!is_float(op->results[0]->type.dtype)) return false;
+  if (!milo_cpu_float(op->results[0]->type.dtype)) return false;
   rms_grad *a = MILO_NEW(&c->arena, rms_grad);
   const milo_view grad = milo_code_in(c, op, "grad"), x = milo_code_in(c, op, "x");
   const milo_view weight = milo_code_in(c, op, "weight");

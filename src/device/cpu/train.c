@@ -6,10 +6,6 @@
 
 enum { TASK_ELEMENTS = 16384 };
 
-static bool is_float(milo_dtype dtype) {
-  return dtype == MILO_FP32 || dtype == MILO_FP16 || dtype == MILO_BF16;
-}
-
 static milo_view dense_in(milo_code *c, const milo_op *op, const char *name) {
   const milo_view v = milo_code_in(c, op, name);
   return milo_code_dense_f32(c, &v);
@@ -51,7 +47,7 @@ static milo_status run_gate_grad(const milo_cpu_run *run, const void *args) {
 }
 
 bool milo_emit_silu_gate_grad(milo_code *c, const milo_op *op) {
-  if (!is_float(op->results[0]->type.dtype)) return false;
+  if (!milo_cpu_float(op->results[0]->type.dtype)) return false;
   gate_grad *a = MILO_NEW(&c->arena, gate_grad);
   a->grad = dense_in(c, op, "grad");
   a->x = dense_in(c, op, "x");
@@ -156,7 +152,7 @@ static milo_status run_entropy_grad(const milo_cpu_run *run, const void *args) {
 
 static entropy *entropy_start(milo_code *c, const milo_op *op) {
   const milo_type *type = &milo_op_in(op, "logits")->type;
-  if (!is_float(type->dtype)) return NULL;
+  if (!milo_cpu_float(type->dtype)) return NULL;
   entropy *a = MILO_NEW(&c->arena, entropy);
   a->op = op;
   a->logits = dense_in(c, op, "logits");
@@ -251,7 +247,7 @@ static milo_status run_adamw(const milo_cpu_run *run, const void *args) {
 }
 
 bool milo_emit_adamw(milo_code *c, const milo_op *op) {
-  if (!is_float(op->results[0]->type.dtype)) return false;
+  if (!milo_cpu_float(op->results[0]->type.dtype)) return false;
   adamw *a = MILO_NEW(&c->arena, adamw);
   a->param = dense_in(c, op, "param");
   a->grad = dense_in(c, op, "grad");
