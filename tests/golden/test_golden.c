@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Passes on small programs: each tests/golden/*.mil holds "//! passes: a b c", a program,
-// "//! gives", and what the passes make of it. MILO_UPDATE=1 rewrites the second half.
+// MIL texts and what becomes of them. Each .mil file here holds what to do, a text, "//! gives" and
+// the result; MILO_UPDATE=1 rewrites the result. What to do:
+//   //! passes: a b c   what these passes make of the program
+//   //! fmt             its canonical form, or the parser's errors
+//   //! check           the same with the verifier's errors
 #include <dirent.h>
 
 #include "base/file.h"
@@ -30,69 +33,91 @@ static milo_status run_pass(const char *name, milo_func *func, milo_diag *diag) 
   return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND, "there is no pass %s", name);
 }
 
-// What the passes make of a text.
-static milo_status transform(const char *list, const char *text, size_t bytes, milo_text *out,
-                             milo_diag *diag) {
-  milo_program *program;
-  milo_status status = milo_text_parse(text, bytes, "golden.mil", diag, &program);
-  if (status != MILO_OK) return status;
-  status = milo_ir_verify(program, diag);
+// Does the line "//! ..." to a program.
+static milo_status transform(const char *what, milo_program *program, milo_diag *diag) {
+  if (strncmp(what, "fmt", 3) == 0) return MILO_OK;
+  milo_status status = milo_ir_verify(program, diag);
+  if (strncmp(what, "passes: ", 8) != 0) return status;
   char names[256], *rest = names, *name;
-  snprintf(names, sizeof names, "%s", list);
+  snprintf(names, sizeof names, "%.*s", (int)strcspn(what + 8, "\n"), what + 8);
   while (status == MILO_OK && (name = strsep(&rest, " ")) != NULL)
     if (*name != '\0') status = run_pass(name, milo_program_find_func(program, NULL), diag);
-  if (status == MILO_OK) status = milo_text_print(program, out);
-  milo_program_destroy(program);
   return status;
 }
 
+// Prints a program, or the errors; what is printed is its own canonical form.
+static void run_case(const char *what, const char *text, size_t bytes, milo_text *out) {
+  milo_diag diag = {0};
+  milo_program *program, *again = NULL;
+  milo_status status = milo_text_parse(text, bytes, "in.mil", &diag, &program);
+  if (status == MILO_OK) status = transform(what, program, &diag);
+  if (status != MILO_OK) {
+    milo_text_printf(out, "%s\n", milo_diag_text(&diag));
+  } else {
+    milo_text twice = {0};
+    CHECK(milo_text_print(program, out) == MILO_OK);
+    if (CHECK(milo_text_parse(out->data, out->bytes, "again.mil", &diag, &again) == MILO_OK) &&
+        CHECK(milo_text_print(again, &twice) == MILO_OK))
+      CHECK_STR(twice.data, out->data);
+    milo_text_deinit(&twice);
+    milo_program_destroy(again);
+  }
+  milo_program_destroy(program);
+  milo_diag_deinit(&diag);
+}
+
+static bool is_kind(const char *what) {
+  return strncmp(what, "passes: ", 8) == 0 || strncmp(what, "fmt\n", 4) == 0 ||
+         strncmp(what, "check\n", 6) == 0;
+}
+
 static void check_file(const char *path) {
-  static const char head[] = "//! passes: ", gives[] = "//! gives\n";
+  static const char gives[] = "//! gives\n";
   milo_diag diag = {0};
   milo_text got = {0};
   void *data = NULL;
   size_t bytes;
   if (!CHECK(milo_file_read(path, 0, &diag, &data, &bytes) == MILO_OK)) return;
   char *text = data, *line = strchr(text, '\n'), *second = strstr(text, gives);
-  if (CHECK(strncmp(text, head, strlen(head)) == 0 && line != NULL && second != NULL)) {
-    char list[256];
-    snprintf(list, sizeof list, "%.*s", (int)(line - text - (long)strlen(head)),
-             text + strlen(head));
-    CHECK(transform(list, line + 1, (size_t)(second - line - 1), &got, &diag) == MILO_OK);
+  if (CHECK(strncmp(text, "//! ", 4) == 0 && is_kind(text + 4) && line && second)) {
+    run_case(text + 4, line + 1, (size_t)(second - line - 1), &got);
     const char *wanted = second + strlen(gives);
-    if (got.data != NULL && strcmp(got.data, wanted) != 0 && getenv("MILO_UPDATE") != NULL) {
+    if (getenv("MILO_UPDATE") != NULL && strcmp(got.data, wanted) != 0) {
       milo_text whole = {0};
       milo_text_add(&whole, text, (size_t)(wanted - text));
       milo_text_puts(&whole, got.data);
       CHECK(milo_file_write(path, whole.data, whole.bytes, &diag) == MILO_OK);
       milo_text_deinit(&whole);
-    } else {
-      CHECK_STR(got.data, wanted);
+    } else if (!CHECK_STR(got.data, wanted)) {
+      printf("# in %s\n", path);
     }
   }
-  if (diag.errors > 0) printf("# %s: %s\n", path, milo_diag_text(&diag));
   free(data);
   milo_text_deinit(&got);
   milo_diag_deinit(&diag);
 }
 
-static void test_files(void) {
-  DIR *folder = opendir("tests/golden");
+static void check_folder(const char *path, int least) {
+  DIR *folder = opendir(path);
   if (!CHECK(folder != NULL)) return;
   int count = 0;
   for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-    char path[300];
+    char file[320];
     const size_t length = strlen(entry->d_name);
     if (length < 5 || strcmp(entry->d_name + length - 4, ".mil") != 0) continue;
-    snprintf(path, sizeof path, "tests/golden/%s", entry->d_name);
-    check_file(path);
+    snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+    check_file(file);
     count++;
   }
   closedir(folder);
-  CHECK(count >= 5);
+  CHECK(count >= least);
 }
 
+static void test_passes(void) { check_folder("tests/golden/passes", 9); }
+static void test_texts(void) { check_folder("tests/golden/text", 8); }
+
 int main(void) {
-  RUN(test_files);
+  RUN(test_passes);
+  RUN(test_texts);
   return tap_done();
 }
