@@ -135,12 +135,22 @@ function(milo_examples folder)
 endfunction()
 
 # ---- tests -----------------------------------------------------------------------------------
+# The command as scripts start it: of a cross build, through a script that calls the emulator, for
+# only CTest itself knows CMAKE_CROSSCOMPILING_EMULATOR.
+set(milo_tool $<TARGET_FILE:milo>)
+if(CMAKE_CROSSCOMPILING_EMULATOR)
+  set(milo_tool ${PROJECT_BINARY_DIR}/milo-emulated)
+  list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
+  file(GENERATE OUTPUT ${milo_tool} CONTENT "#!/bin/sh\nexec ${emulator} $<TARGET_FILE:milo> \"$@\"\n"
+       FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+endif()
+
 # Labels, time limit and environment of a test. A source may set more properties in one line:
 #   // ctest: LABELS slow;shared TIMEOUT 600       (# instead of // in scripts)
 function(milo_test_properties test source label)
   set(environment MILO_SOURCE=${PROJECT_SOURCE_DIR} MILO_BUILD=${PROJECT_BINARY_DIR})
   if(TARGET milo)
-    list(APPEND environment MILO_TOOL=$<TARGET_FILE:milo>)
+    list(APPEND environment MILO_TOOL=${milo_tool})
   endif()
   if(MILO_SANITIZE) # as without sanitizer, a request that is too large fails and is reported
     list(APPEND environment ASAN_OPTIONS=allocator_may_return_null=1)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # Models, tokenizers, tokens, texts, arrays and descriptions that are missing, empty, cut, too long,
 # of another kind or folders, for every command that reads them.
-. "${MILO_SOURCE:?}/tests/tool/refuse.sh"
+. "${MILO_SOURCE:?}/tests/tool/checks.sh"
 make_inputs
 "$milo" train --data data.u16 --model tiny.json --steps 1 --batch 1 --out run 2>/dev/null || exit 1
 cp tok.bin run/tokenizer.bin

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # Options and arguments that make no sense, for every command: usage, exit code 2.
-. "${MILO_SOURCE:?}/tests/tool/refuse.sh"
+. "${MILO_SOURCE:?}/tests/tool/checks.sh"
 make_inputs
 cp "$MILO_SOURCE/tests/data/block.mil" block.mil
 "$milo" train --data data.u16 --model tiny.json --steps 1 --batch 1 --out run 2>/dev/null || exit 1

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # Output that cannot be written: missing and read-only folders, folders in a file's place, full
 # disks, a closed or full standard output. What was there stays, nothing half-written is left.
-. "${MILO_SOURCE:?}/tests/tool/refuse.sh"
+. "${MILO_SOURCE:?}/tests/tool/checks.sh"
 make_inputs
 "$milo" train --data data.u16 --model tiny.json --steps 2 --batch 1 --out run 2>/dev/null || exit 1
 cp tok.bin run/tokenizer.bin

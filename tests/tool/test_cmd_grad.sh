@@ -1,24 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # milo grad: what it writes, and what it refuses.
-set -u
-milo=${MILO_TOOL:?}
-work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-cp tests/oracle/grad/mlp.mil "$work" && cd "$work" || exit 1
-failed=0
-check() { # DESCRIPTION COMMAND...: the command succeeds
-  if "${@:2}" >out 2>err; then echo "ok - $1"; else echo "not ok - $1"; cat out err; failed=1; fi
-}
-refuse() { # EXIT-CODE WORDS COMMAND...: fails with that code and a message that holds the words
-  local code
-  "${@:3}" >out 2>err
-  code=$?
-  if [ "$code" = "$1" ] && grep -qF -- "$2" err; then
-    echo "ok - refuses: $2"
-  else
-    echo "not ok - refuses: $2 (exit code $code)"; cat err; failed=1
-  fi
-}
+. "${MILO_SOURCE:?}/tests/tool/checks.sh"
+cp "$MILO_SOURCE/tests/oracle/grad/mlp.mil" . || exit 1
 outputs() { # FILE FUNCTION: the names in its last line
   awk -v f="func $2<" 'index($0, f) {on=1} on && /-> \(/ {sub(/.*-> \(/, ""); sub(/\);.*/, "");
                        print; exit}' "$1"
@@ -40,27 +24,26 @@ check "both of its functions run" bash -c \
   "'$milo' run split.mil --function main_forward --random 1 --output-dir out_f &&
    '$milo' run split.mil --function main_backward --random 1 --output-dir out_b"
 
-refuse 2 "--wrt expects input names" "$milo" grad mlp.mil --wrt x0,
-refuse 1 "has no input nobody" "$milo" grad mlp.mil --wrt nobody
-refuse 1 "it has: x0, x1, x2, x3, x4" "$milo" grad mlp.mil --wrt nobody
-refuse 1 "named twice" "$milo" grad mlp.mil --wrt x0,x0
-refuse 1 "no function other" "$milo" grad mlp.mil --function other
-refuse 1 "missing.mil" "$milo" grad missing.mil
-refuse 1 "missing/x.mil" "$milo" grad mlp.mil -o missing/x.mil
+refuse 2 "--wrt expects input names" grad mlp.mil --wrt x0,
+refuse 1 "has no input nobody" grad mlp.mil --wrt nobody
+refuse 1 "it has: x0, x1, x2, x3, x4" grad mlp.mil --wrt nobody
+refuse 1 "named twice" grad mlp.mil --wrt x0,x0
+refuse 1 "no function other" grad mlp.mil --function other
+refuse 1 "missing.mil" grad missing.mil
+refuse 1 "missing/x.mil" grad mlp.mil -o missing/x.mil
 sed 's/ relu(/ strange(/' mlp.mil >strange.mil
-refuse 1 "strange.mil:7:" "$milo" grad strange.mil -o x.mil
-refuse 1 "strange is not an operation Milo knows" "$milo" grad strange.mil -o x.mil
+refuse 1 "strange.mil:7:" grad strange.mil -o x.mil
+refuse 1 "strange is not an operation Milo knows" grad strange.mil -o x.mil
 sed 's/\[5, 7\]/[?, 7]/; s/fp32, \[5, 6\]/fp32, [?, 6]/' mlp.mil >open.mil
-refuse 1 "unknown dimensions" "$milo" grad open.mil -o x.mil
+refuse 1 "unknown dimensions" grad open.mil -o x.mil
 check "shapes given" "$milo" grad open.mil --shape x0=5,7 --wrt x1,x0 -o shaped.mil
 check "the same as of the program with these shapes" cmp shaped.mil joint.mil
-refuse 1 "has no input nobody" "$milo" grad open.mil --shape nobody=1 -o x.mil
-refuse 1 "was given" "$milo" grad open.mil --shape x0=5,8 -o x.mil
+refuse 1 "has no input nobody" grad open.mil --shape nobody=1 -o x.mil
+refuse 1 "was given" grad open.mil --shape x0=5,8 -o x.mil
 for bad in x0 =1 x0=a x0=1, x0=,1 x0=-1 x0=99999999999999999999; do
-  refuse 2 "--shape expects" "$milo" grad open.mil --shape "$bad" -o x.mil
+  refuse 2 "--shape expects" grad open.mil --shape "$bad" -o x.mil
 done
 printf 'program(1.3)\n{\nfunc main<ios18>(int32 x) {\nint32 y = add(x = x, y = x);\n} -> (y);\n}\n' \
   >ints.mil
-refuse 1 "no floating-point input" "$milo" grad ints.mil
-if [ -e x.mil ]; then echo "not ok - something half-written is left"; failed=1; fi
+refuse 1 "no floating-point input" grad ints.mil
 exit $failed

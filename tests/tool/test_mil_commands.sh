@@ -1,39 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # milo fmt, check, info and run: what they print and write, what they refuse and with which code.
-set -u
-milo=${MILO_TOOL:?}
-source=${MILO_SOURCE:?}
-work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failed=0
-check() { # DESCRIPTION COMMAND...: the command succeeds
-  if "${@:2}" >out 2>err; then echo "ok - $1"; else echo "not ok - $1"; cat out err; failed=1; fi
-}
-holds() { # WORDS: what the last command printed holds them
-  if grep -qF -- "$1" out; then
-    echo "ok - prints: $1"
-  else
-    echo "not ok - prints: $1"; cat out; failed=1
-  fi
-}
-json() { # DESCRIPTION PYTHON: what the last command printed, as value j, passes
-  command -v python3 >/dev/null || { echo "ok - $1 # SKIP no python3"; return; }
-  if python3 -c "import json; j = json.load(open('out')); assert $2, j"; then
-    echo "ok - $1"
-  else
-    echo "not ok - $1"; cat out; failed=1
-  fi
-}
-refuse() { # EXIT-CODE WORDS COMMAND...: fails with that code and a message that holds the words
-  local code
-  "${@:3}" >out 2>err
-  code=$?
-  if [ "$code" = "$1" ] && grep -qF -- "$2" err; then
-    echo "ok - refuses: $2"
-  else
-    echo "not ok - refuses: $2 (exit code $code)"; cat err; failed=1
-  fi
+. "${MILO_SOURCE:?}/tests/tool/checks.sh"
+prints() { # WORDS: what the last command printed holds them
+  if grep -qF -- "$1" "$out"; then echo "ok - prints: $1"; else bad "prints: $1"; fi
 }
 
 cat >twice.mil <<'MIL'
@@ -67,34 +37,34 @@ MIL
 check "fmt" "$milo" fmt twice.mil -o canonical.mil
 check "fmt of its own output changes nothing" bash -c "'$milo' fmt canonical.mil | cmp - canonical.mil"
 check "fmt in place" "$milo" fmt canonical.mil -o canonical.mil
-refuse 1 "wrong.mil:3:36: error: 'z' is not defined" "$milo" fmt wrong.mil
-refuse 1 "wrong.mil:4:22: error: expected '>', found 'w'" "$milo" fmt wrong.mil
-refuse 1 "cannot" "$milo" fmt twice.mil -o no/such/out.mil
-refuse 1 "cannot" "$milo" fmt none.mil
-refuse 2 "missing" "$milo" fmt
+MOST=2 refuse 1 "wrong.mil:3:36: error: 'z' is not defined" fmt wrong.mil
+MOST=2 refuse 1 "wrong.mil:4:22: error: expected '>', found 'w'" fmt wrong.mil
+refuse 1 "cannot" fmt twice.mil -o no/such/out.mil
+refuse 1 "cannot" fmt none.mil
+refuse 2 "missing" fmt
 
-check "check" "$milo" check twice.mil canonical.mil "$source/tests/data/block.mil"
-holds "twice.mil: ok"
-holds "its weight files are not there"
-refuse 1 "wrong.mil:3:36: error:" "$milo" check twice.mil wrong.mil
-refuse 1 "expected program, found the end" "$milo" check /dev/null
-refuse 1 "it is a folder" "$milo" check .
+check "check" "$milo" check twice.mil canonical.mil "$MILO_SOURCE/tests/data/block.mil"
+prints "twice.mil: ok"
+prints "its weight files are not there"
+MOST=2 refuse 1 "wrong.mil:3:36: error:" check twice.mil wrong.mil
+refuse 1 "expected program, found the end" check /dev/null
+refuse 1 "it is a folder" check .
 check "check --json fails" bash -c "'$milo' check --json twice.mil wrong.mil; [ \$? = 1 ]"
 json "check --json" "[x['ok'] for x in j] == [True, False]"
 # A weight file that is there is checked.
-mkdir weights && printf 'not a blob file' >weights/block.bin && cp "$source/tests/data/block.mil" .
-refuse 1 "is too short" "$milo" check block.mil
+mkdir weights && printf 'not a blob file' >weights/block.bin && cp "$MILO_SOURCE/tests/data/block.mil" .
+refuse 1 "is too short" check block.mil
 
 check "info" "$milo" info twice.mil
-holds "function other"
-holds "x: tensor<fp32, [?, 3]>"
+prints "function other"
+prints "x: tensor<fp32, [?, 3]>"
 check "info --json" "$milo" info --json block.mil
 json "info --json lists the weights" "len(j['functions'][0]['weights']) == 7"
 json "info --json has shapes" "j['functions'][0]['inputs'][0]['shape'] == [1, 16, 1, 8]"
 
 for device in ref cpu; do
   check "run on $device" "$milo" run twice.mil --input x=x.npy --random 1 --device $device -o out_$device/deep
-  holds "y: tensor<fp32, [2, 3]>"
+  prints "y: tensor<fp32, [2, 3]>"
 done
 check "the devices agree" bash -c \
   'for f in y g n; do cmp out_ref/deep/$f.npy out_cpu/deep/$f.npy || exit 1; done'
@@ -103,19 +73,19 @@ check "y is 2 x" bash -c \
 check "a result is an input again" "$milo" run twice.mil --input x=out_ref/deep/y.npy --input h=out_ref/deep/g.npy
 check "run --function --json" "$milo" run twice.mil --function other --random 7 --json
 json "run --json" "[o['shape'] for o in j['outputs']] == [[4], [2]]"
-refuse 1 "has no fixed shape" "$milo" run twice.mil --random 1
-refuse 1 "input h" "$milo" run twice.mil --input x=x.npy
-refuse 1 "has no input 'z'" "$milo" run twice.mil --input z=x.npy
-refuse 1 "takes NAME=FILE.npy" "$milo" run twice.mil --input x.npy
-refuse 1 "is given twice" "$milo" run twice.mil --input x=x.npy --input x=x.npy
-refuse 1 "but x.npy holds fp32" "$milo" run twice.mil --function other --input a=x.npy
-refuse 1 "is declared" "$milo" run twice.mil --random 1 --input x=out_ref/deep/g.npy
-refuse 1 "not a .npy file" "$milo" run twice.mil --input x=twice.mil
-refuse 1 "has no function none" "$milo" run twice.mil --function none
-refuse 1 "no device \"gpu\"" "$milo" run twice.mil --input x=x.npy --random 1 --device gpu
-refuse 1 "cannot be made" "$milo" run twice.mil --input x=x.npy --random 1 -o x.npy/out
-refuse 1 "blob file" "$milo" run block.mil --random 1
-refuse 2 "--random takes a whole number" "$milo" run twice.mil --random often
+refuse 1 "has no fixed shape" run twice.mil --random 1
+refuse 1 "input h" run twice.mil --input x=x.npy
+refuse 1 "has no input 'z'" run twice.mil --input z=x.npy
+refuse 1 "takes NAME=FILE.npy" run twice.mil --input x.npy
+refuse 1 "is given twice" run twice.mil --input x=x.npy --input x=x.npy
+refuse 1 "but x.npy holds fp32" run twice.mil --function other --input a=x.npy
+refuse 1 "is declared" run twice.mil --random 1 --input x=out_ref/deep/g.npy
+refuse 1 "not a .npy file" run twice.mil --input x=twice.mil
+refuse 1 "has no function none" run twice.mil --function none
+refuse 1 "no device \"gpu\"" run twice.mil --input x=x.npy --random 1 --device gpu
+refuse 1 "cannot be made" run twice.mil --input x=x.npy --random 1 -o x.npy/out
+refuse 1 "blob file" run block.mil --random 1
+refuse 2 "--random takes a whole number" run twice.mil --random often
 head -c 100 x.npy >cut.npy
-refuse 1 "truncated" "$milo" run twice.mil --input x=cut.npy --random 1
+refuse 1 "truncated" run twice.mil --input x=cut.npy --random 1
 exit $failed

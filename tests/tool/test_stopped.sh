@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # Training, generation and evaluation that are stopped, killed or run into numbers that are not
 # finite: what is on disk is always a whole, resumable run.
-. "${MILO_SOURCE:?}/tests/tool/refuse.sh"
+. "${MILO_SOURCE:?}/tests/tool/checks.sh"
 make_inputs
 train=("$milo" train --data data.u16 --model tiny.json --batch 2 --seed 4 --eval-every 1000)
 

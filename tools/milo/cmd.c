@@ -29,7 +29,10 @@ int fail_with(milo_ctx *ctx, milo_status status) {
   const char *text = ctx == NULL ? "" : milo_error(ctx);
   if (text[0] == '\0') text = milo_status_name(status);
   const size_t length = strlen(text);
-  fprintf(stderr, "milo: %s%s", text, text[length - 1] == '\n' ? "" : "\n");
+  // FILE:LINE:COLUMN: error: stands first on its line, where editors look for it.
+  const char *place = strstr(text, ": error: "), *line_end = strchr(text, '\n');
+  const bool has_place = place != NULL && (line_end == NULL || place < line_end);
+  fprintf(stderr, "%s%s%s", has_place ? "" : "milo: ", text, text[length - 1] == '\n' ? "" : "\n");
   return status == MILO_ERR_INTERRUPTED ? EXIT_STOPPED : EXIT_FAILED;
 }
 
