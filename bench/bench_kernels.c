@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Times kernels, one JSON line each: best of several runs in ns, what that makes in GFLOP/s or
 // GB/s, and the ratio to the peak that the same run measures (a register tile on operands in L1 for
-// arithmetic, a long sum for memory). Arguments: threads (default 1), a part of a name to choose.
+// arithmetic, a long sum for memory). Matrix products also by BLAS, if it is there. Arguments:
+// threads (default 1), a part of a name to choose.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,14 @@
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "kernels/attention.h"
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
 
 typedef struct bench {
   milo_exec exec;
   int threads;
   const char *only;
+  milo_sgemm_fn *sgemm;  // the system's BLAS or NULL
   double peak_gflops, peak_gbytes;
   float *x, *y, *z;  // FLOATS each
 } bench;
@@ -61,7 +64,7 @@ static void report(const bench *b, const char *name, work_fn *work, const void *
   if (b->only != NULL && strstr(name, b->only) == NULL) return;
   const double s = best_s(b, work, args);
   printf("{\"kernel\": \"%s\", \"set\": \"%s\", \"threads\": %d, \"ns\": %.0f", name,
-         b->exec.kernels->name, b->threads, s * 1e9);
+         b->exec.sgemm != NULL ? "blas" : b->exec.kernels->name, b->threads, s * 1e9);
   if (flops > 0)
     printf(", \"gflops\": %.1f, \"of_peak\": %.3f", flops / s * 1e-9,
            flops / s * 1e-9 / b->peak_gflops);
@@ -116,14 +119,19 @@ static void run_product(const bench *b, const void *args) {
   milo_gemm_run(&b->exec, &p->g, NULL, NULL, b->z, p->workspace);
 }
 
-static void matrix(const bench *b, size_t m, size_t n, size_t k, bool ta, bool tb) {
+// The kernel set's product, then BLAS's, where it is installed and large enough to be asked.
+static void matrix(bench *b, size_t m, size_t n, size_t k, bool ta, bool tb) {
   char name[64];
   product p = {.g = {.m = m, .n = n, .k = k, .batch = 1, .ldc = n}};
   p.g.a = (milo_matrix){b->x, MILO_FP32, (ptrdiff_t)(ta ? 1 : k), (ptrdiff_t)(ta ? m : 1)};
   p.g.b = (milo_matrix){b->y, MILO_FP32, (ptrdiff_t)(tb ? 1 : n), (ptrdiff_t)(tb ? k : 1)};
   p.workspace = memory(milo_gemm_workspace_bytes(&b->exec, &p.g));
   snprintf(name, sizeof name, "gemm_%c%c_%zux%zux%zu", ta ? 't' : 'n', tb ? 't' : 'n', m, n, k);
-  report(b, name, run_product, &p, 2.0 * (double)m * (double)n * (double)k, 0);
+  const double flops = 2.0 * (double)m * (double)n * (double)k;
+  report(b, name, run_product, &p, flops, 0);
+  b->exec.sgemm = b->sgemm;
+  if (milo_blas_takes(&b->exec, &p.g)) report(b, name, run_product, &p, flops, 0);
+  b->exec.sgemm = NULL;
   free(p.workspace);
 }
 
@@ -201,6 +209,7 @@ int main(int argc, char **argv) {
   }
   if (milo_pool_create(b.threads, NULL, &b.exec.pool) != MILO_OK) return 1;
   b.exec.kernels = milo_kernels_select(milo_cpu_detect());
+  b.sgemm = milo_blas_open();
   b.x = memory(FLOATS * sizeof(float));
   b.y = memory(FLOATS * sizeof(float));
   b.z = memory(2 * (size_t)FLOATS * sizeof(float));

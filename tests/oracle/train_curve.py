@@ -30,9 +30,7 @@ def main():
         [{"params": [v for k, v in params.items() if "norm" not in k], "weight_decay": 0.1},
          {"params": [v for k, v in params.items() if "norm" in k], "weight_decay": 0.0}],
         lr=LR, betas=(0.9, 0.95), eps=1e-8)
-    half = torch.arange(0, MODEL["head_dim"], 2, dtype=torch.float64)
-    angles = torch.outer(torch.arange(SEQ, dtype=torch.float64), 10000.0 ** (-half / MODEL["head_dim"]))
-    cos, sin = (f(angles).float()[None, :, None, :] for f in (torch.cos, torch.sin))
+    cos, sin = parity.rope_tables(MODEL, SEQ)
     ids = np.fromfile(sys.argv[2], dtype="<u2").astype(np.int64)
     train_count = int(len(ids) * (1 - 0.05))
     val_places = len(ids) - train_count - SEQ

@@ -73,6 +73,11 @@ def initial_weights(library, config, path):
                    milo.milo_model_save(ctx, model, path.encode(), ctypes.c_bool(False))):
         if status != 0:
             raise SystemExit("milo: " + milo.milo_error(ctx).decode())
+    return read_model(path, config)
+
+
+def read_model(path, config):
+    """The float32 arrays of a llama2.c file by name."""
     with open(path, "rb") as f:
         data = f.read()
     dim, hidden, layers, heads, kv, vocab, seq = struct.unpack("<7i", data[:28])
@@ -103,6 +108,12 @@ def rope(x, cos, sin):
     return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
 
 
+def rope_tables(c, seq):
+    half = torch.arange(0, c["head_dim"], 2, dtype=torch.float64)
+    angles = torch.outer(torch.arange(seq, dtype=torch.float64), 10000.0 ** (-half / c["head_dim"]))
+    return (f(angles).float()[None, :, None, :] for f in (torch.cos, torch.sin))
+
+
 def forward(p, c, tokens, targets, cos, sin):
     x = p["embedding"][tokens]
     batch, seq = tokens.shape
@@ -129,9 +140,7 @@ def train(library, name, c, out):
     matrices = [v for k, v in params.items() if "norm" not in k]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": DECAY},
                                    {"params": norms, "weight_decay": 0.0}], lr=LR, betas=BETAS, eps=EPSILON)
-    half = torch.arange(0, c["head_dim"], 2, dtype=torch.float64)
-    angles = torch.outer(torch.arange(SEQ, dtype=torch.float64), 10000.0 ** (-half / c["head_dim"]))
-    cos, sin = (f(angles).float()[None, :, None, :] for f in (torch.cos, torch.sin))
+    cos, sin = rope_tables(c, SEQ)
     ids = make_tokens(c["vocab"])
     usable = int(TOKENS * (1 - VAL_FRACTION)) - SEQ
     for step in range(STEPS):
