@@ -15,6 +15,7 @@ check "it runs" "$milo" run joint.mil --random 1 --output-dir out_joint
 check "names one by one" "$milo" grad mlp.mil --wrt x1 --wrt x0 -o again.mil
 check "the same" cmp joint.mil again.mil
 check "printed" bash -c "'$milo' grad mlp.mil --wrt x1,x0 | cmp - joint.mil"
+check "spaces in the list" bash -c "'$milo' grad mlp.mil --wrt 'x1, x0 ' | cmp - joint.mil"
 check "split" "$milo" grad mlp.mil --split -o split.mil
 check "it is a program too" "$milo" check split.mil
 check "backward's outputs" \

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // ctest: TIMEOUT 300
 // Training through the public header, on every device: resuming, threads, accumulation, what is
-// refused.
+// refused, memory.
 #include <dirent.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <milo/milo.h>
 #include <sys/stat.h>
 
@@ -292,6 +295,49 @@ static void test_a_loss_that_is_not_finite(void) {
   milo_ctx_destroy(ctx);
 }
 
+// Bytes of the heap in use; 0 if that cannot be known here.
+static size_t heap_bytes(void) {
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+#else
+  return 0;
+#endif
+}
+
+enum { SETTLED = 60, LAST = 300 };
+
+static bool note_heap(void *user, const milo_train_report *report) {
+  size_t *bytes = user;
+  if (report->step == SETTLED) bytes[0] = heap_bytes();
+  if (report->step == LAST) bytes[1] = heap_bytes();
+  return true;
+}
+
+// Steps, evaluations and checkpoints leave not a byte behind.
+static void test_memory_does_not_grow(void) {
+  if (heap_bytes() == 0) {
+    printf("# SKIP: the heap in use is only known to glibc 2.33 and later, without sanitizers\n");
+    return;
+  }
+  for (size_t i = 0; milo_device_name(i); i++) {
+    milo_ctx *ctx = context(2);
+    const milo_model_config config = tiny();
+    milo_train_options options = options_for(milo_device_name(i));
+    size_t bytes[2] = {0};
+    options.steps = LAST;
+    options.eval_every = options.save_every = 10;
+    options.out_dir = in_folder("memory");
+    options.on_step = note_heap;
+    options.user = bytes;
+    if (!CHECK(train(ctx, &config, &options, NULL) == MILO_OK)) printf("# %s\n", milo_error(ctx));
+    if (!CHECK(bytes[0] != 0 && bytes[1] == bytes[0]))
+      printf("# %s: from %zu to %zu bytes\n", options.device, bytes[0], bytes[1]);
+    milo_ctx_destroy(ctx);
+  }
+}
+
 int main(void) {
   snprintf(folder, sizeof folder, "%s/milo-test-train-XXXXXX",
            getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -303,6 +349,7 @@ int main(void) {
   RUN(test_what_resuming_refuses);
   RUN(test_bad_data_and_folders);
   RUN(test_a_loss_that_is_not_finite);
+  RUN(test_memory_does_not_grow);
   char command[300];
   snprintf(command, sizeof command, "rm -rf '%s'", folder);
   if (system(command) != 0) return 1;

@@ -13,9 +13,12 @@ static void free_list(char **copies) {
   free(copies);
 }
 
-// Appends the names of a comma list, cut in place. False if one is empty or memory ran out.
+// Appends the names of a comma list, cut in place, without spaces around them. False if one is empty
+// or memory ran out.
 static bool add_names(char *list, const char ***names, size_t *count) {
   for (char *rest = list, *name; (name = strsep(&rest, ",")) != NULL;) {
+    name += strspn(name, " ");
+    name[strcspn(name, " ")] = '\0';
     if (*name == '\0') return false;
     const char **grown = realloc(*names, (*count + 1) * sizeof *grown);
     if (grown == NULL) return false;
