@@ -114,8 +114,14 @@ typedef struct product {
   milo_dtype dtype;
 } product;
 
-static float load(milo_dtype dtype, const void *x, size_t i) {
-  return (float)milo_number_load(dtype, x, i);
+// Random numbers into x, which holds n of dtype; returns what it then holds.
+static double *fill(milo_dtype dtype, void *x, size_t n, uint64_t stream) {
+  double *values = malloc((n + 1) * sizeof *values);
+  for (size_t i = 0; i < n; i++) {
+    milo_number_store(dtype, x, i, 4 * milo_rng_uniform(1, stream, i) - 2);
+    values[i] = milo_number_load(dtype, x, i);
+  }
+  return values;
 }
 
 static milo_sgemm_fn *blas;  // NULL: our own kernels
@@ -128,10 +134,8 @@ static void check_product(const milo_kernels *k, milo_pool *pool, const product 
   const guarded b = guard_bytes(p->k * p->n * p->batch * bytes);
   const size_t out = p->batch * p->m * ldc;
   float *c = malloc((out + 1) * sizeof *c);
-  for (size_t i = 0; i < p->m * p->k * p->batch; i++)
-    milo_number_store(p->dtype, a.data, i, 4 * milo_rng_uniform(1, 1, i) - 2);
-  for (size_t i = 0; i < p->n * p->k * p->batch; i++)
-    milo_number_store(p->dtype, b.data, i, 4 * milo_rng_uniform(1, 2, i) - 2);
+  double *x = fill(p->dtype, a.data, p->m * p->k * p->batch, 1);
+  double *y = fill(p->dtype, b.data, p->n * p->k * p->batch, 2);
   const milo_gemm g = {
       .m = p->m,
       .n = p->n,
@@ -164,7 +168,7 @@ static void check_product(const milo_kernels *k, milo_pool *pool, const product 
       for (size_t q = 0; q < p->k; q++) {
         const size_t ia = z * p->m * p->k + (p->ta ? q * p->m + i : i * p->k + q);
         const size_t ib = z * p->k * p->n + (p->tb ? j * p->k + q : q * p->n + j);
-        const double t = (double)load(p->dtype, a.data, ia) * (double)load(p->dtype, b.data, ib);
+        const double t = x[ia] * y[ib];
         sum += t;
         terms += fabs(t);
       }
@@ -174,6 +178,8 @@ static void check_product(const milo_kernels *k, milo_pool *pool, const product 
   if (!CHECK(good))
     printf("# %s%s: %zu x %zu x %zu, batch %zu, %d %d %d, %s\n", k->name, blas ? " with BLAS" : "",
            p->m, p->n, p->k, p->batch, p->ta, p->tb, p->add, milo_dtype_name(p->dtype));
+  free(x);
+  free(y);
   free(c);
   free(workspace);
   unguard(a);
