@@ -13,8 +13,8 @@ static void free_list(char **copies) {
   free(copies);
 }
 
-// Appends the names of a comma list, cut in place, without spaces around them. False if one is empty
-// or memory ran out.
+// Appends the names of a comma list, cut in place, without spaces around them. False if one is
+// empty or memory ran out.
 static bool add_names(char *list, const char ***names, size_t *count) {
   for (char *rest = list, *name; (name = strsep(&rest, ",")) != NULL;) {
     name += strspn(name, " ");
