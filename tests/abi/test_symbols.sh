@@ -3,7 +3,6 @@
 # The shared library exports what symbols.txt lists, the header declares the same, and nothing else
 # gets out. UPDATE=1 rewrites the list from the header.
 set -u
-[ "$(nm -D "$MILO_BUILD/libmilo.so" | grep -c "T milo_train$")" = 1 ] || { echo "skipped: the library is not whole yet"; exit 77; }
 list=tests/abi/symbols.txt
 case $(uname) in
   Darwin) library=$MILO_BUILD/libmilo.dylib && symbols() { nm -gU "$1" | sed 's/.* _//'; } ;;

@@ -7,6 +7,7 @@
 //
 // MILO_CONFORMANCE=<folder with cases> replaces the reference data; MILO_CONFORMANCE_VERBOSE=1
 // prints every failure's message.
+#include <limits.h>
 #include <sys/stat.h>
 
 #include "base/number.h"
@@ -21,7 +22,7 @@ static char cases_dir[512], mil_dir[512];
 static bool run_command(const char *format, const char *a, const char *b)
     __attribute__((format(printf, 1, 0)));
 static bool run_command(const char *format, const char *a, const char *b) {
-  char command[2048];
+  char command[3 * PATH_MAX];
   snprintf(command, sizeof command, format, a, b);
   return system(command) == 0;
 }
@@ -31,7 +32,8 @@ static bool is_dir(const char *path) {
   return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-// Unpacks the cases and converts their packages, in the build folder; NULL, or why not.
+// Names the folders and unpacks the cases in the build folder. NULL, or what is not here; that what
+// is here does not unpack is a failure.
 static const char *prepare(void) {
   const char *build = getenv("MILO_BUILD"), *shared = getenv("MILO_SHARED");
   const char *given = getenv("MILO_CONFORMANCE");
@@ -43,9 +45,12 @@ static const char *prepare(void) {
   snprintf(mil_dir, sizeof mil_dir, "%.490s/mil", work);
   if (given == NULL && access(archive, R_OK) != 0) return "no shared conformance cases";
   if (!run_command("python3 --version >/dev/null 2>&1%s%s", "", "")) return "no python3";
-  if (!run_command("mkdir -p '%s' && rm -rf '%s'", work, mil_dir)) return "no room to work in";
-  if (!is_dir(cases_dir) && !run_command("cd '%s' && cmake -E tar xf '%s'", work, archive))
-    return "the cases do not unpack";
+  CHECK(run_command("mkdir -p '%s' && rm -rf '%s'", work, mil_dir));
+  if (!is_dir(cases_dir)) {
+    char absolute[PATH_MAX];
+    CHECK(realpath(archive, absolute) &&
+          run_command("cd '%s' && cmake -E tar xf '%s'", work, absolute));
+  }
   return NULL;
 }
 
@@ -270,7 +275,8 @@ static void run_device(const char *device) {
     free((void *)(uintptr_t)t.ops[i]);
   }
   CHECK(t.failed == 0);
-  CHECK(t.passed > 0);
+  // An operation that gets lost makes its cases lack something; raise this with each new one.
+  CHECK(t.passed >= (reference ? 1015 : 1));
 }
 
 static void test_cases(void) {

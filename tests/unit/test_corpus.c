@@ -2,6 +2,8 @@
 // ctest: LABELS shared TIMEOUT 300
 // All texts of the reference corpus: they parse, print -> parse -> print is stable, and what
 // Apple's compiler printed comes back byte for byte. The verifier has nothing against them.
+#include <limits.h>
+
 #include "base/file.h"
 #include "ir/op.h"
 #include "mutate_mil.h"
@@ -10,16 +12,12 @@
 
 static char folder[64];
 
-// Unpacks the corpus into a temporary folder; false if there is none.
-static bool unpack(void) {
-  char command[1024];
-  const char *shared = getenv("MILO_SHARED");
-  snprintf(command, sizeof command, "%s/mil/corpus.tar.xz", shared ? shared : "../shared");
-  if (!milo_file_exists(command)) return false;
+// Unpacks the corpus into a temporary folder.
+static bool unpack(const char *archive) {
+  char absolute[PATH_MAX], command[PATH_MAX + 100];
   strcpy(folder, "/tmp/milo_corpus_XXXXXX");
-  if (!mkdtemp(folder)) return false;
-  snprintf(command, sizeof command, "cd %s && cmake -E tar xf '%s/mil/corpus.tar.xz'", folder,
-           shared ? shared : "../shared");
+  if (!realpath(archive, absolute) || !mkdtemp(folder)) return false;
+  snprintf(command, sizeof command, "cd %s && cmake -E tar xf '%s'", folder, absolute);
   return system(command) == 0;
 }
 
@@ -123,7 +121,11 @@ static void mutate_corpus(void) {
 }
 
 static void test_corpus(void) {
-  if (!unpack()) SKIP("the shared corpus is not here");
+  const char *shared = getenv("MILO_SHARED");
+  char archive[1024];
+  snprintf(archive, sizeof archive, "%s/mil/corpus.tar.xz", shared ? shared : "../shared");
+  if (!milo_file_exists(archive)) SKIP("the shared corpus is not here");
+  if (!CHECK(unpack(archive))) return;
   totals texts = {0}, packages = {0};
   check_index("text", &texts);
   check_index("from_protobuf", &packages);
