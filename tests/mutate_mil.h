@@ -18,7 +18,7 @@ typedef struct mutation_counts {
 static inline void try_text(const char *text, size_t bytes, mutation_counts *counts) {
   milo_diag diag = {0};
   milo_program *first = NULL, *second = NULL;
-  milo_text once = {0}, twice = {0};
+  milo_str once = {0}, twice = {0};
   counts->tried++;
   if (milo_text_parse(text, bytes, "mutant", &diag, &first) != MILO_OK) {
     if (first || diag.errors == 0) CHECK(!"an error without a message");
@@ -33,14 +33,14 @@ static inline void try_text(const char *text, size_t bytes, mutation_counts *cou
   }
   milo_program_destroy(first);
   milo_program_destroy(second);
-  milo_text_deinit(&once);
-  milo_text_deinit(&twice);
+  milo_str_deinit(&once);
+  milo_str_deinit(&twice);
   milo_diag_deinit(&diag);
 }
 
-static inline void join(milo_text *out, const char *text, size_t from, size_t to) {
-  milo_text_add(out, text + from, to - from);
-  milo_text_putc(out, ' ');
+static inline void join(milo_str *out, const char *text, size_t from, size_t to) {
+  milo_str_add(out, text + from, to - from);
+  milo_str_putc(out, ' ');
 }
 
 // Every stride-th token of a text: cut there, dropped, doubled, swapped with the next, replaced by
@@ -52,7 +52,7 @@ static inline void mutate(const char *text, size_t bytes, size_t stride, mutatio
   enum { OTHERS = sizeof others / sizeof *others, KINDS = 7 };
   const milo_source source = {"text", text, bytes};
   milo_lexer lexer;
-  milo_text mutant = {0};
+  milo_str mutant = {0};
   milo_lexer_init(&lexer, &source, NULL);
   milo_token token = milo_lexer_next(&lexer);
   for (size_t n = 0; token.kind != MILO_TOKEN_END; n++) {
@@ -60,22 +60,22 @@ static inline void mutate(const char *text, size_t bytes, size_t stride, mutatio
     const size_t start = token.offset, end = start + token.bytes,
                  next_end = next.offset + next.bytes;
     for (int kind = 0; kind < KINDS && n % stride == 0; kind++) {
-      milo_text_clear(&mutant);
+      milo_str_clear(&mutant);
       join(&mutant, text, 0, start);
       if (kind == 1) join(&mutant, text, start, end);
       if (kind == 1) join(&mutant, text, start, end);
       if (kind == 2) join(&mutant, text, next.offset, next_end);
       if (kind == 2) join(&mutant, text, start, end);
-      if (kind >= 4) milo_text_puts(&mutant, others[(3 * n + (size_t)kind) % OTHERS]);
-      if (kind >= 4) milo_text_putc(&mutant, ' ');
+      if (kind >= 4) milo_str_puts(&mutant, others[(3 * n + (size_t)kind) % OTHERS]);
+      if (kind >= 4) milo_str_putc(&mutant, ' ');
       if (kind != 3)
-        milo_text_add(&mutant, text + (kind == 2 ? next_end : end),
-                      bytes - (kind == 2 ? next_end : end));
+        milo_str_add(&mutant, text + (kind == 2 ? next_end : end),
+                     bytes - (kind == 2 ? next_end : end));
       try_text(mutant.data, mutant.bytes, counts);
     }
     token = next;
   }
-  milo_text_deinit(&mutant);
+  milo_str_deinit(&mutant);
 }
 
 static inline void mutate_file(const char *path, size_t stride) {

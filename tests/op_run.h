@@ -58,20 +58,19 @@ static inline void run_parse(const char *text, run_tensors *out) {
 // The program of one function main with these inputs and outputs.
 static inline milo_program *run_program(const run_tensors *inputs, const char *body,
                                         const run_tensors *results, milo_diag *diag) {
-  milo_text text = {0};
+  milo_str text = {0};
   milo_arena arena = {0};
-  milo_text_puts(&text, "program(1.3) {\n  func main<ios18>(");
+  milo_str_puts(&text, "program(1.3) {\n  func main<ios18>(");
   for (int i = 0; i < inputs->count; i++)
-    milo_text_printf(&text, "%s%s %s", i > 0 ? ", " : "",
-                     milo_type_format(&arena, &inputs->items[i].type, false),
-                     inputs->items[i].name);
-  milo_text_printf(&text, ") {\n    %s\n  } -> (", body);
+    milo_str_printf(&text, "%s%s %s", i > 0 ? ", " : "",
+                    milo_type_format(&arena, &inputs->items[i].type, false), inputs->items[i].name);
+  milo_str_printf(&text, ") {\n    %s\n  } -> (", body);
   for (int i = 0; i < results->count; i++)
-    milo_text_printf(&text, "%s%s", i > 0 ? ", " : "", results->items[i].name);
-  milo_text_puts(&text, ");\n}\n");
+    milo_str_printf(&text, "%s%s", i > 0 ? ", " : "", results->items[i].name);
+  milo_str_puts(&text, ");\n}\n");
   milo_program *program = NULL;
   if (milo_text_parse(text.data, text.bytes, "case.mil", diag, &program) != MILO_OK) program = NULL;
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   milo_arena_deinit(&arena);
   return program;
 }

@@ -3,7 +3,7 @@
 #include "api/ctx.h"
 #include "api/program.h"
 #include "base/number.h"
-#include "base/text.h"
+#include "base/str.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 #include "pass/pass.h"
@@ -27,13 +27,13 @@ static milo_status need_input(const milo_func *func, const char *name, milo_diag
                               milo_value **out_param) {
   *out_param = milo_func_find_param(func, name);
   if (*out_param != NULL) return MILO_OK;
-  milo_text names = {0};
+  milo_str names = {0};
   for (size_t i = 0; i < func->body->param_count; i++)
-    milo_text_printf(&names, "%s%s", i > 0 ? ", " : "", func->body->params[i]->name);
+    milo_str_printf(&names, "%s%s", i > 0 ? ", " : "", func->body->params[i]->name);
   const milo_status status =
       milo_fail(diag, func->loc, MILO_ERR_NOT_FOUND, "function %s has no input %s\nit has: %s",
                 func->name, name, names.data != NULL ? names.data : "none");
-  milo_text_deinit(&names);
+  milo_str_deinit(&names);
   return status;
 }
 

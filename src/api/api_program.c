@@ -6,7 +6,7 @@
 #include "api/ctx.h"
 #include "api/program.h"
 #include "base/file.h"
-#include "base/text.h"
+#include "base/str.h"
 #include "ir/op.h"
 #include "package/blob.h"
 #include "text/text.h"
@@ -67,7 +67,7 @@ milo_status milo_program_verify(milo_ctx *ctx, const milo_program *program) {
   return milo_ir_verify(program, milo_ctx_begin(ctx));
 }
 
-static milo_status print(const milo_program *program, milo_diag *diag, milo_text *out) {
+static milo_status print(const milo_program *program, milo_diag *diag, milo_str *out) {
   const milo_status status = milo_text_print(program, out);
   return status == MILO_OK
              ? MILO_OK
@@ -79,10 +79,10 @@ milo_status milo_program_print(milo_ctx *ctx, const milo_program *program, char 
                                size_t *out_bytes) {
   *out_text = NULL;
   *out_bytes = 0;
-  milo_text text = {0};
+  milo_str text = {0};
   const milo_status status = print(program, milo_ctx_begin(ctx), &text);
-  if (status == MILO_OK) *out_text = milo_text_take(&text, out_bytes);
-  milo_text_deinit(&text);
+  if (status == MILO_OK) *out_text = milo_str_take(&text, out_bytes);
+  milo_str_deinit(&text);
   return status;
 }
 
@@ -106,7 +106,7 @@ static milo_program *copy_program(const milo_program *program) {
 static milo_status save(milo_program *copy, const char *path, milo_writer *writer,
                         milo_diag *diag) {
   milo_writer *blobs = NULL;
-  milo_text text = {0};
+  milo_str text = {0};
   milo_status status = MILO_OK;
   if (milo_writer_is_file(writer)) {
     const char *weights =
@@ -119,7 +119,7 @@ static milo_status save(milo_program *copy, const char *path, milo_writer *write
   if (status == MILO_OK && blobs) status = milo_writer_commit(blobs, diag);
   if (status == MILO_OK) status = milo_writer_commit(writer, diag);
   milo_writer_close(blobs);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   return status;
 }
 

@@ -4,22 +4,22 @@
 
 #include <string.h>
 
-#include "base/text.h"
+#include "base/str.h"
 #include "ir/op.h"
 
 milo_status milo_program_need_func(const milo_program *program, const char *name, milo_diag *diag,
                                    const milo_func **out_func) {
   *out_func = milo_program_find_func(program, name);
   if (*out_func != NULL) return MILO_OK;
-  milo_text names = {0};
+  milo_str names = {0};
   for (size_t i = 0; i < program->func_count; i++)
-    milo_text_printf(&names, "%s%s", i > 0 ? ", " : "it has: ", program->funcs[i]->name);
+    milo_str_printf(&names, "%s%s", i > 0 ? ", " : "it has: ", program->funcs[i]->name);
   const milo_status status =
       name == NULL || names.data == NULL
           ? milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND, "the program has no functions")
           : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND, "the program has no function %s\n%s",
                       name, names.data);
-  milo_text_deinit(&names);
+  milo_str_deinit(&names);
   return status;
 }
 

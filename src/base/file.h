@@ -8,6 +8,7 @@
 #ifndef MILO_BASE_FILE_H
 #define MILO_BASE_FILE_H
 
+#include "base/checksum.h"
 #include "base/status.h"
 
 // Whole file in malloc'ed memory with a NUL after the end. Refuses folders and files larger than
@@ -45,10 +46,5 @@ MILO_MUST_USE milo_status milo_file_write(const char *path, const void *data, si
 MILO_MUST_USE milo_status milo_file_make_dir(const char *path, milo_diag *diag);
 bool milo_file_exists(const char *path);
 bool milo_file_is_dir(const char *path);
-
-// FNV-1a over 64-bit little-endian words (the last one padded with zeros) started from state;
-// bytes must be a multiple of 8 except in the last call. Start with MILO_CHECKSUM_INIT.
-#define MILO_CHECKSUM_INIT UINT64_C(0xcbf29ce484222325)
-uint64_t milo_checksum(uint64_t state, const void *data, size_t bytes);
 
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/clock.h"
+#include "base/memory.h"
 #include "base/number.h"
 #include "device/device.h"
 

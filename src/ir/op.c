@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/number.h"
-#include "base/text.h"
+#include "base/str.h"
 #include "ir/ops/ops.h"
 
 // Shorthands of the rows.
@@ -108,14 +108,14 @@ static unsigned allowed(const milo_op_info *info, const milo_param *param) {
 
 static milo_status bad_dtype(const milo_op *op, const milo_param *param, milo_dtype dtype,
                              unsigned domain, milo_diag *diag) {
-  milo_text all = {0};
+  milo_str all = {0};
   for (unsigned d = 1; d < MILO_DTYPE_COUNT; d++)
     if (domain & BIT(d))
-      milo_text_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", milo_dtype_name((milo_dtype)d));
+      milo_str_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", milo_dtype_name((milo_dtype)d));
   const milo_status status = milo_fail(
       diag, op->loc, MILO_ERR_INVALID, "%s.%s has element type %s, expected %s%s", op->name,
       param->name, milo_dtype_name(dtype), (domain & (domain - 1)) != 0 ? "one of " : "", all.data);
-  milo_text_deinit(&all);
+  milo_str_deinit(&all);
   return status;
 }
 
@@ -186,9 +186,9 @@ static milo_status unknown_arg(const milo_op *op, const char *name, milo_diag *d
   const milo_param *best = NULL;
   const size_t length = strlen(name);
   size_t least = length > 4 ? 3 : length > 2 ? 2 : 1;  // beyond that words have little in common
-  milo_text all = {0};
+  milo_str all = {0};
   for (const milo_param *p = table[op->code].params; p->name != NULL; p++) {
-    milo_text_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", p->name);
+    milo_str_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", p->name);
     const size_t distance = edits(name, p->name);
     if (distance >= least) continue;
     least = distance;
@@ -200,7 +200,7 @@ static milo_status unknown_arg(const milo_op *op, const char *name, milo_diag *d
                       op->name, name, best->name)
           : milo_fail(diag, op->loc, MILO_ERR_INVALID,
                       "%s has no parameter %s\nits parameters are %s", op->name, name, all.data);
-  milo_text_deinit(&all);
+  milo_str_deinit(&all);
   return status;
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/number.h"
-#include "base/text.h"
+#include "base/str.h"
 #include "ir/ir.h"
 
 milo_type milo_type_tensor(milo_dtype dtype, int rank, const int64_t *dims) {
@@ -81,66 +81,66 @@ size_t milo_type_bytes(const milo_type *type) {
   return bytes;
 }
 
-static void format(milo_text *text, const milo_type *type, bool bare) {
+static void format(milo_str *text, const milo_type *type, bool bare) {
   switch (type->kind) {
     case MILO_TYPE_TENSOR: {
       const char *name = milo_dtype_name(type->dtype);
       if (type->rank == 0 && bare) {
-        milo_text_puts(text, name);
+        milo_str_puts(text, name);
         return;
       }
-      milo_text_printf(text, "tensor<%s, ", name);
+      milo_str_printf(text, "tensor<%s, ", name);
       if (type->rank < 0) {
-        milo_text_puts(text, "[*?]>");
+        milo_str_puts(text, "[*?]>");
         return;
       }
-      milo_text_putc(text, '[');
+      milo_str_putc(text, '[');
       for (int i = 0; i < type->rank; i++) {
-        if (i > 0) milo_text_puts(text, ", ");
+        if (i > 0) milo_str_puts(text, ", ");
         if (type->dims[i] == MILO_DIM_UNKNOWN)
-          milo_text_putc(text, '?');
+          milo_str_putc(text, '?');
         else
-          milo_text_printf(text, "%" PRId64, type->dims[i]);
+          milo_str_printf(text, "%" PRId64, type->dims[i]);
       }
-      milo_text_puts(text, "]>");
+      milo_str_puts(text, "]>");
       return;
     }
     case MILO_TYPE_OTHER:
-      milo_text_puts(text, type->text);
+      milo_str_puts(text, type->text);
       return;
     case MILO_TYPE_STATE:
-      milo_text_puts(text, "state<");
+      milo_str_puts(text, "state<");
       format(text, &type->elems[0], bare);
       break;
     case MILO_TYPE_LIST:
-      milo_text_puts(text, "list<");
+      milo_str_puts(text, "list<");
       format(text, &type->elems[0], bare);
       if (type->length == MILO_DIM_UNKNOWN)
-        milo_text_puts(text, ", ?");
+        milo_str_puts(text, ", ?");
       else
-        milo_text_printf(text, ", %" PRId64, type->length);
+        milo_str_printf(text, ", %" PRId64, type->length);
       break;
     case MILO_TYPE_TUPLE:
-      milo_text_puts(text, "tuple<");
+      milo_str_puts(text, "tuple<");
       for (size_t i = 0; i < type->count; i++) {
-        if (i > 0) milo_text_puts(text, ", ");
+        if (i > 0) milo_str_puts(text, ", ");
         format(text, &type->elems[i], bare);
       }
       break;
     case MILO_TYPE_DICT:
-      milo_text_puts(text, "dict<");
+      milo_str_puts(text, "dict<");
       format(text, &type->elems[0], bare);
-      milo_text_puts(text, ", ");
+      milo_str_puts(text, ", ");
       format(text, &type->elems[1], bare);
       break;
   }
-  milo_text_putc(text, '>');
+  milo_str_putc(text, '>');
 }
 
 const char *milo_type_format(milo_arena *arena, const milo_type *type, bool bare_scalars) {
-  milo_text text = {0};
+  milo_str text = {0};
   format(&text, type, bare_scalars);
   const char *copy = milo_arena_strndup(arena, text.data ? text.data : "", text.bytes);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   return copy;
 }

@@ -195,13 +195,13 @@ milo_status milo_model_config_read(const char *name_or_path, milo_diag *diag,
     return milo_model_config_complete(&config, diag, out_config);
   }
   if (!milo_file_exists(name_or_path)) {
-    milo_text names = {0};
+    milo_str names = {0};
     for (size_t i = 0; i < BUILTINS; i++)
-      milo_text_printf(&names, "%s%s", i ? ", " : "", builtins[i].name);
+      milo_str_printf(&names, "%s%s", i ? ", " : "", builtins[i].name);
     milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND,
               "no model or description file named '%s'\nbuilt-in models: %s", name_or_path,
               names.data);
-    milo_text_deinit(&names);
+    milo_str_deinit(&names);
     return MILO_ERR_NOT_FOUND;
   }
   void *data = NULL;
@@ -219,23 +219,23 @@ milo_status milo_model_config_read(const char *name_or_path, milo_diag *diag,
   return status;
 }
 
-void milo_model_config_print(const milo_model_config *config, milo_text *out) {
-  milo_text_puts(out, "{\n");
+void milo_model_config_print(const milo_model_config *config, milo_str *out) {
+  milo_str_puts(out, "{\n");
   for (size_t i = 0; i < FIELDS; i++) {
     const field *f = &fields[i];
-    milo_text_printf(out, "  \"%s\": ", f->name);
+    milo_str_printf(out, "  \"%s\": ", f->name);
     switch (f->kind) {
       case FIELD_COUNT:
-        milo_text_printf(out, "%lld", (long long)field_count(config, f));
+        milo_str_printf(out, "%lld", (long long)field_count(config, f));
         break;
       case FIELD_NUMBER:
-        milo_text_json_number(out, field_number(config, f));
+        milo_str_json_number(out, field_number(config, f));
         break;
       case FIELD_FLAG:
-        milo_text_puts(out, field_flag(config, f) ? "true" : "false");
+        milo_str_puts(out, field_flag(config, f) ? "true" : "false");
         break;
     }
-    milo_text_puts(out, i + 1 < FIELDS ? ",\n" : "\n}\n");
+    milo_str_puts(out, i + 1 < FIELDS ? ",\n" : "\n}\n");
   }
 }
 

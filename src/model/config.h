@@ -4,7 +4,7 @@
 #define MILO_MODEL_CONFIG_H
 
 #include "base/status.h"
-#include "base/text.h"
+#include "base/str.h"
 
 // Name of a built-in model; NULL past the end.
 const char *milo_model_config_name(size_t index);
@@ -21,7 +21,7 @@ MILO_MUST_USE milo_status milo_model_config_read(const char *name_or_path, milo_
 MILO_MUST_USE milo_status milo_model_config_parse(const char *text, const char *name,
                                                   milo_diag *diag, milo_model_config *out_config);
 // Appends the description, one field a line. Numbers read back exactly.
-void milo_model_config_print(const milo_model_config *config, milo_text *out);
+void milo_model_config_print(const milo_model_config *config, milo_str *out);
 
 // Copies config (struct_bytes may be smaller than ours: an older client), fills in the defaults of
 // fields that are 0, and checks all of them.

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/number.h"
-#include "base/text.h"
+#include "base/str.h"
 
 enum { MAGIC_BYTES = 6, PREFIX_V1 = 10, PREFIX_V2 = 12, HEADER_ALIGNMENT = 64 };
 static const char MAGIC[] = "\x93NUMPY";
@@ -258,14 +258,14 @@ milo_status milo_npy_write(const char *path, const milo_array *array, milo_diag 
       !milo_tensor_bytes(array->dtype, array->rank, array->shape, &bytes) || bytes != array->bytes)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                      "%s: the array's shape and its size in bytes disagree", path);
-  milo_text head = {0};
-  milo_text_printf(&head, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
-                   milo_dtype_bits(array->dtype) == 8 ? '|' : '<', types[type].descr);
+  milo_str head = {0};
+  milo_str_printf(&head, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+                  milo_dtype_bits(array->dtype) == 8 ? '|' : '<', types[type].descr);
   for (int i = 0; i < array->rank; i++)
-    milo_text_printf(&head, i == 0 ? "%lld" : ", %lld", (long long)array->shape[i]);
-  milo_text_puts(&head, array->rank == 1 ? ",), }" : "), }");
-  while ((PREFIX_V1 + head.bytes + 1) % HEADER_ALIGNMENT != 0) milo_text_putc(&head, ' ');
-  milo_text_putc(&head, '\n');
+    milo_str_printf(&head, i == 0 ? "%lld" : ", %lld", (long long)array->shape[i]);
+  milo_str_puts(&head, array->rank == 1 ? ",), }" : "), }");
+  while ((PREFIX_V1 + head.bytes + 1) % HEADER_ALIGNMENT != 0) milo_str_putc(&head, ' ');
+  milo_str_putc(&head, '\n');
 
   unsigned char prefix[PREFIX_V1];
   memcpy(prefix, MAGIC, MAGIC_BYTES);
@@ -280,6 +280,6 @@ milo_status milo_npy_write(const char *path, const milo_array *array, milo_diag 
   if (status == MILO_OK) status = milo_writer_write(writer, array->data, bytes, diag);
   if (status == MILO_OK) status = milo_writer_commit(writer, diag);
   milo_writer_close(writer);
-  milo_text_deinit(&head);
+  milo_str_deinit(&head);
   return status;
 }

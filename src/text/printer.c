@@ -11,15 +11,15 @@
 enum { SPLAT_ELEMENTS = 4096, FUNCTION_END_INDENT = 8, NESTED_INDENT = 4 };
 
 typedef struct printer {
-  milo_text *out;
+  milo_str *out;
   milo_arena scratch;  // spelt types and sorted lists
   bool bare;           // scalars as `fp32`, not `tensor<fp32, []>`
 } printer;
 
-static void put(printer *p, const char *text) { milo_text_puts(p->out, text); }
+static void put(printer *p, const char *text) { milo_str_puts(p->out, text); }
 
 static void indent(printer *p, int columns) {
-  for (int i = 0; i < columns; i++) milo_text_putc(p->out, ' ');
+  for (int i = 0; i < columns; i++) milo_str_putc(p->out, ' ');
 }
 
 static void print_type(printer *p, const milo_type *type) {
@@ -29,7 +29,7 @@ static void print_type(printer *p, const milo_type *type) {
 // ---- literals ----
 
 static void print_string(printer *p, const char *string) {
-  milo_text_putc(p->out, '"');
+  milo_str_putc(p->out, '"');
   for (; *string; string++) {
     const char *escape = *string == '\n'   ? "\\n"
                          : *string == '\t' ? "\\t"
@@ -40,9 +40,9 @@ static void print_string(printer *p, const char *string) {
     if (escape)
       put(p, escape);
     else
-      milo_text_putc(p->out, *string);
+      milo_str_putc(p->out, *string);
   }
-  milo_text_putc(p->out, '"');
+  milo_str_putc(p->out, '"');
 }
 
 // decimal: doubles in a dictionary are written so.
@@ -77,12 +77,12 @@ static void print_nested(printer *p, const milo_literal *literal, const int64_t 
     print_element(p, literal, (*next)++, decimal);
     return;
   }
-  milo_text_putc(p->out, '[');
+  milo_str_putc(p->out, '[');
   for (int64_t i = 0; i < dims[axis]; i++) {
     if (i > 0) put(p, ", ");
     print_nested(p, literal, dims, axis + 1, next, decimal);
   }
-  milo_text_putc(p->out, ']');
+  milo_str_putc(p->out, ']');
 }
 
 static milo_status print_tensor(printer *p, const milo_literal *literal, bool decimal) {
@@ -125,11 +125,11 @@ static milo_status print_blob(printer *p, const milo_literal *literal) {
   const milo_type path = milo_type_scalar(MILO_STRING), offset = milo_type_scalar(MILO_UINT64);
   put(p, "BLOBFILE(path = ");
   print_type(p, &path);
-  milo_text_putc(p->out, '(');
+  milo_str_putc(p->out, '(');
   print_string(p, literal->blob_path);
   put(p, "), offset = ");
   print_type(p, &offset);
-  milo_text_printf(p->out, "(%llu))", (unsigned long long)literal->blob_offset);
+  milo_str_printf(p->out, "(%llu))", (unsigned long long)literal->blob_offset);
   return MILO_OK;
 }
 
@@ -138,23 +138,23 @@ static milo_status print_contents(printer *p, const milo_literal *literal, bool 
   if (literal->kind != MILO_LITERAL_ITEMS) return print_tensor(p, literal, decimal);
   const milo_type_kind kind = literal->type.kind;
   const char *brackets = kind == MILO_TYPE_LIST ? "[]" : kind == MILO_TYPE_TUPLE ? "()" : "{}";
-  milo_text_putc(p->out, brackets[0]);
+  milo_str_putc(p->out, brackets[0]);
   for (size_t i = 0; i < literal->count; i++) {
     const bool is_key = kind == MILO_TYPE_DICT && i % 2 == 0;
     if (i > 0) put(p, ", ");
-    if (is_key) milo_text_putc(p->out, '{');
+    if (is_key) milo_str_putc(p->out, '{');
     MILO_TRY(print_contents(p, &literal->items[i], kind == MILO_TYPE_DICT && !is_key));
-    if (kind == MILO_TYPE_DICT && !is_key) milo_text_putc(p->out, '}');
+    if (kind == MILO_TYPE_DICT && !is_key) milo_str_putc(p->out, '}');
   }
-  milo_text_putc(p->out, brackets[1]);
+  milo_str_putc(p->out, brackets[1]);
   return MILO_OK;
 }
 
 static milo_status print_value(printer *p, const milo_literal *literal) {
   print_type(p, &literal->type);
-  milo_text_putc(p->out, '(');
+  milo_str_putc(p->out, '(');
   MILO_TRY(print_contents(p, literal, false));
-  milo_text_putc(p->out, ')');
+  milo_str_putc(p->out, ')');
   return MILO_OK;
 }
 
@@ -172,7 +172,7 @@ static int compare_entries(const void *a, const void *b) {
 }
 
 static milo_status print_argument(printer *p, const milo_arg *arg) {
-  if (arg->count != 1) milo_text_putc(p->out, '(');
+  if (arg->count != 1) milo_str_putc(p->out, '(');
   for (size_t i = 0; i < arg->count; i++) {
     const milo_value *value = arg->values[i];
     if (i > 0) put(p, ", ");
@@ -181,7 +181,7 @@ static milo_status print_argument(printer *p, const milo_arg *arg) {
     else
       put(p, value->name);
   }
-  if (arg->count != 1) milo_text_putc(p->out, ')');
+  if (arg->count != 1) milo_str_putc(p->out, ')');
   return MILO_OK;
 }
 
@@ -209,9 +209,9 @@ static milo_status print_attrs(printer *p, const milo_attrs *attrs, const milo_o
     if (op->args[i].as_attribute) entries[count++] = (entry){op->args[i].name, NULL, &op->args[i]};
   if (count == 0) return MILO_OK;
   put(p, before);
-  milo_text_putc(p->out, '[');
+  milo_str_putc(p->out, '[');
   MILO_TRY(print_entries(p, entries, count));
-  milo_text_putc(p->out, ']');
+  milo_str_putc(p->out, ']');
   return MILO_OK;
 }
 
@@ -220,18 +220,18 @@ static milo_status print_attrs(printer *p, const milo_attrs *attrs, const milo_o
 static milo_status print_block(printer *p, const milo_block *block, int columns);
 
 static milo_status print_nested_block(printer *p, const milo_block *block, int columns) {
-  milo_text_putc(p->out, ' ');
+  milo_str_putc(p->out, ' ');
   if (block->name) put(p, block->name);
-  milo_text_putc(p->out, '(');
+  milo_str_putc(p->out, '(');
   for (size_t i = 0; i < block->param_count; i++) {
     if (i > 0) put(p, ", ");
     print_type(p, &block->params[i]->type);
-    milo_text_putc(p->out, ' ');
+    milo_str_putc(p->out, ' ');
     put(p, block->params[i]->name);
   }
-  milo_text_putc(p->out, ')');
+  milo_str_putc(p->out, ')');
   MILO_TRY(print_attrs(p, &block->attrs, NULL, " "));
-  milo_text_putc(p->out, ' ');
+  milo_str_putc(p->out, ' ');
   return print_block(p, block, columns);
 }
 
@@ -239,19 +239,19 @@ static milo_status print_op(printer *p, const milo_op *op, int columns) {
   for (size_t i = 0; i < op->result_count; i++) {
     if (i > 0) put(p, ", ");
     print_type(p, &op->results[i]->type);
-    milo_text_putc(p->out, ' ');
+    milo_str_putc(p->out, ' ');
     put(p, op->results[i]->name);
   }
   if (op->result_count > 0) put(p, " = ");
   put(p, op->name);
-  if (op->opset) milo_text_printf(p->out, "<%s>", op->opset);
-  milo_text_putc(p->out, '(');
+  if (op->opset) milo_str_printf(p->out, "<%s>", op->opset);
+  milo_str_putc(p->out, '(');
   entry *entries = MILO_NEW_ARRAY(&p->scratch, entry, op->arg_count);
   size_t count = 0;
   for (size_t i = 0; i < op->arg_count; i++)
     if (!op->args[i].as_attribute) entries[count++] = (entry){op->args[i].name, NULL, &op->args[i]};
   MILO_TRY(print_entries(p, entries, count));
-  milo_text_putc(p->out, ')');
+  milo_str_putc(p->out, ')');
   MILO_TRY(print_attrs(p, &op->attrs, op, ""));
   for (size_t i = 0; i < op->block_count; i++)
     MILO_TRY(print_nested_block(p, op->blocks[i], columns));
@@ -272,7 +272,7 @@ static milo_status print_block(printer *p, const milo_block *block, int columns)
     if (i > 0) put(p, ", ");
     put(p, block->outputs[i]->name);
   }
-  milo_text_putc(p->out, ')');
+  milo_str_putc(p->out, ')');
   return MILO_OK;
 }
 
@@ -289,8 +289,8 @@ static milo_status print_func(printer *p, const milo_func *func) {
   const milo_block *body = func->body;
   put(p, "    func ");
   put(p, func->name);
-  if (func->opset) milo_text_printf(p->out, "<%s>", func->opset);
-  milo_text_putc(p->out, '(');
+  if (func->opset) milo_str_printf(p->out, "<%s>", func->opset);
+  milo_str_putc(p->out, '(');
   input *inputs = MILO_NEW_ARRAY(&p->scratch, input, body->param_count);
   for (size_t i = 0; i < body->param_count; i++)
     inputs[i] = (input){body->params[i], &func->param_attrs[i]};
@@ -298,23 +298,23 @@ static milo_status print_func(printer *p, const milo_func *func) {
   for (size_t i = 0; i < body->param_count; i++) {
     if (i > 0) put(p, ", ");
     print_type(p, &inputs[i].value->type);
-    milo_text_putc(p->out, ' ');
+    milo_str_putc(p->out, ' ');
     put(p, inputs[i].value->name);
     MILO_TRY(print_attrs(p, inputs[i].attrs, NULL, " "));
   }
   put(p, ") ");
   const size_t before = p->out->bytes;
   MILO_TRY(print_attrs(p, &func->attrs, NULL, ""));
-  if (p->out->bytes > before) milo_text_putc(p->out, ' ');
+  if (p->out->bytes > before) milo_str_putc(p->out, ' ');
   MILO_TRY(print_block(p, body, FUNCTION_END_INDENT));
   put(p, ";\n");
   return MILO_OK;
 }
 
 static milo_status print_program(printer *p, const milo_program *program) {
-  milo_text_printf(p->out, "program(%d.%d)", program->version_major, program->version_minor);
+  milo_str_printf(p->out, "program(%d.%d)", program->version_major, program->version_minor);
   if (program->has_attrs || program->attrs.count > 0) {
-    milo_text_putc(p->out, '\n');
+    milo_str_putc(p->out, '\n');
     if (program->attrs.count == 0) put(p, "[]");
     MILO_TRY(print_attrs(p, &program->attrs, NULL, ""));
     put(p, "\n{\n");
@@ -322,12 +322,12 @@ static milo_status print_program(printer *p, const milo_program *program) {
     put(p, " {\n");
   }
   for (size_t i = 0; i < program->func_count; i++) MILO_TRY(print_func(p, program->funcs[i]));
-  milo_text_putc(p->out, '}');
-  if (program->final_newline) milo_text_putc(p->out, '\n');
+  milo_str_putc(p->out, '}');
+  if (program->final_newline) milo_str_putc(p->out, '\n');
   return MILO_OK;
 }
 
-milo_status milo_text_print(const milo_program *program, milo_text *out) {
+milo_status milo_text_print(const milo_program *program, milo_str *out) {
   printer p = {.out = out};
   p.bare = program->version_major > 1 || program->version_minor > 0;
   const milo_status status = print_program(&p, program);

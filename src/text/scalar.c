@@ -238,15 +238,15 @@ bool milo_scalar_parse(const char *text, size_t bytes, milo_dtype dtype, void *d
 
 // ---- number to text ----
 
-static void print_float(milo_text *out, double value) {
-  if (signbit(value)) milo_text_putc(out, '-');
+static void print_float(milo_str *out, double value) {
+  if (signbit(value)) milo_str_putc(out, '-');
   value = fabs(value);
   if (isnan(value)) {
-    milo_text_puts(out, "nan");
+    milo_str_puts(out, "nan");
   } else if (isinf(value)) {
-    milo_text_puts(out, "inf");
+    milo_str_puts(out, "inf");
   } else if (value == 0) {
-    milo_text_puts(out, "0x0p+0");
+    milo_str_puts(out, "0x0p+0");
   } else {
     int exponent;
     // In [1, 2): 53 bits, the upper one before the point.
@@ -263,18 +263,18 @@ static void print_float(milo_text *out, double value) {
       length += snprintf(text + length, sizeof text - (size_t)length, ".%0*llx", digits,
                          (unsigned long long)fraction);
     length += snprintf(text + length, sizeof text - (size_t)length, "p%+d", exponent - 1);
-    milo_text_add(out, text, (size_t)length);
+    milo_str_add(out, text, (size_t)length);
   }
 }
 
-void milo_scalar_print(milo_text *out, milo_dtype dtype, const void *data, size_t i) {
+void milo_scalar_print(milo_str *out, milo_dtype dtype, const void *data, size_t i) {
   if (milo_dtype_is_float(dtype)) {
     print_float(out, milo_number_load(dtype, data, i));
     return;
   }
   const int64_t value = milo_number_load_int(dtype, data, i);
   if (dtype == MILO_BOOL) {
-    milo_text_puts(out, value ? "true" : "false");
+    milo_str_puts(out, value ? "true" : "false");
     return;
   }
   char text[32];
@@ -286,10 +286,10 @@ void milo_scalar_print(milo_text *out, milo_dtype dtype, const void *data, size_
   } else {
     length = snprintf(text, sizeof text, "%lld", (long long)value);
   }
-  milo_text_add(out, text, (size_t)length);
+  milo_str_add(out, text, (size_t)length);
 }
 
-void milo_scalar_print_decimal(milo_text *out, double value) {
+void milo_scalar_print_decimal(milo_str *out, double value) {
   if (!isfinite(value)) {
     print_float(out, value);
     return;
@@ -298,5 +298,5 @@ void milo_scalar_print_decimal(milo_text *out, double value) {
   const int length = snprintf(text, sizeof text, "%.17g", value);
   for (int i = 0; i < length; i++)  // the locale's decimal point, whatever it is
     if (!is_digit(text[i]) && !strchr("+-e", text[i])) text[i] = '.';
-  milo_text_add(out, text, (size_t)length);
+  milo_str_add(out, text, (size_t)length);
 }

@@ -5,7 +5,7 @@
 #ifndef MILO_TEXT_TEXT_H
 #define MILO_TEXT_TEXT_H
 
-#include "base/text.h"
+#include "base/str.h"
 #include "ir/ir.h"
 
 // Bounds on what a text may ask for, so that no input can exhaust stack or memory.
@@ -30,6 +30,6 @@ MILO_MUST_USE milo_status milo_text_parse(const char *text, size_t bytes, const 
 // parsed had one. Parsing it gives the same program again. A tensor literal of more than 4,096
 // equal elements is written as one number. MILO_ERR_INVALID only for a program that breaks the IR's
 // rules: a literal whose elements do not fit its shape.
-MILO_MUST_USE milo_status milo_text_print(const milo_program *program, milo_text *out);
+MILO_MUST_USE milo_status milo_text_print(const milo_program *program, milo_str *out);
 
 #endif

@@ -5,7 +5,7 @@
 #define MILO_TRAIN_CHECKPOINT_H
 
 #include "model/model.h"
-#include "model/store.h"
+#include "train/store.h"
 
 // Where a run stands.
 typedef struct milo_train_state {

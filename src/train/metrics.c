@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/text.h"
+#include "base/str.h"
 
 struct milo_metrics {
   FILE *file;
   char *path;
-  milo_text line;
+  milo_str line;
 };
 
 static milo_status fail_errno(const char *path, milo_diag *diag) {
@@ -58,20 +58,20 @@ milo_status milo_metrics_open(const char *path, uint64_t steps, milo_diag *diag,
 }
 
 milo_status milo_metrics_add(milo_metrics *m, const milo_train_report *r, milo_diag *diag) {
-  milo_text *line = &m->line;
-  milo_text_clear(line);
-  milo_text_printf(line, "{\"step\":%llu,\"loss\":", (unsigned long long)r->step);
-  milo_text_json_number(line, r->loss);
-  milo_text_puts(line, ",\"grad_norm\":");
-  milo_text_json_number(line, r->grad_norm);
-  milo_text_puts(line, ",\"lr\":");
-  milo_text_json_number(line, r->learning_rate);
-  milo_text_printf(line, ",\"tokens\":%llu", (unsigned long long)r->tokens);
+  milo_str *line = &m->line;
+  milo_str_clear(line);
+  milo_str_printf(line, "{\"step\":%llu,\"loss\":", (unsigned long long)r->step);
+  milo_str_json_number(line, r->loss);
+  milo_str_puts(line, ",\"grad_norm\":");
+  milo_str_json_number(line, r->grad_norm);
+  milo_str_puts(line, ",\"lr\":");
+  milo_str_json_number(line, r->learning_rate);
+  milo_str_printf(line, ",\"tokens\":%llu", (unsigned long long)r->tokens);
   if (!isnan(r->val_loss)) {
-    milo_text_puts(line, ",\"val_loss\":");
-    milo_text_json_number(line, r->val_loss);
+    milo_str_puts(line, ",\"val_loss\":");
+    milo_str_json_number(line, r->val_loss);
   }
-  milo_text_puts(line, "}\n");
+  milo_str_puts(line, "}\n");
   if (fwrite(line->data, 1, line->bytes, m->file) != line->bytes || fflush(m->file) != 0)
     return fail_errno(m->path, diag);
   return MILO_OK;
@@ -80,7 +80,7 @@ milo_status milo_metrics_add(milo_metrics *m, const milo_train_report *r, milo_d
 void milo_metrics_close(milo_metrics *m) {
   if (!m) return;
   if (m->file) fclose(m->file);  // every line was flushed and checked
-  milo_text_deinit(&m->line);
+  milo_str_deinit(&m->line);
   free(m->path);
   free(m);
 }

@@ -7,13 +7,15 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/text.h"
+#include "base/memory.h"
+#include "base/str.h"
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "train/checkpoint.h"
 #include "train/loader.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
+#include "train/options.h"
 #include "train/plan.h"
 #include "train/schedule.h"
 
@@ -34,10 +36,10 @@ typedef struct run {
 
 // "dir/name", to be freed.
 static char *path_in(const char *dir, const char *name) {
-  milo_text path = {0};
+  milo_str path = {0};
   size_t bytes;
-  milo_text_printf(&path, "%s/%s", dir, name);
-  return milo_text_take(&path, &bytes);
+  milo_str_printf(&path, "%s/%s", dir, name);
+  return milo_str_take(&path, &bytes);
 }
 
 static milo_status not_finite(const run *r, const char *what, uint64_t step) {
@@ -72,10 +74,10 @@ static milo_status write_files(run *r) {
                                              milo_optimizer_second(r->optimizer), r->diag);
   if (status == MILO_OK && !milo_llama2c_obstacle(&r->model->config))
     status = milo_llama2c_write(r->model, bin, false, r->diag);
-  milo_text text = {0};
+  milo_str text = {0};
   milo_model_config_print(&r->model->config, &text);
   if (status == MILO_OK) status = milo_file_write(json, text.data, text.bytes, r->diag);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   free(checkpoint);
   free(bin);
   free(json);
@@ -276,11 +278,11 @@ static milo_status load_parameters(const milo_store *store, milo_model *model, m
   for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
     const milo_weight *w = &model->weights[id];
     if (!w->present) continue;
-    milo_text name = {0};
-    milo_text_printf(&name, "param.%s", w->name);
+    milo_str name = {0};
+    milo_str_printf(&name, "param.%s", w->name);
     const milo_status status = milo_store_read_tensor(store, name.data, model->block + w->offset,
                                                       w->layers, w->elements, w->stride, diag);
-    milo_text_deinit(&name);
+    milo_str_deinit(&name);
     MILO_TRY(status);
   }
   return MILO_OK;

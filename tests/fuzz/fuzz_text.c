@@ -11,15 +11,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void print_and_parse(const milo_program *program) {
-  milo_text once = {0}, twice = {0};
+  milo_str once = {0}, twice = {0};
   milo_program *again;
   if (milo_text_print(program, &once) != MILO_OK) abort();
   if (milo_text_parse(once.data, once.bytes, "printed", NULL, &again) != MILO_OK) abort();
   if (milo_text_print(again, &twice) != MILO_OK) abort();
   if (once.bytes != twice.bytes || memcmp(once.data, twice.data, once.bytes) != 0) abort();
   milo_program_destroy(again);
-  milo_text_deinit(&once);
-  milo_text_deinit(&twice);
+  milo_str_deinit(&once);
+  milo_str_deinit(&twice);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -7,7 +7,7 @@
 #include <dirent.h>
 
 #include "base/file.h"
-#include "base/text.h"
+#include "base/str.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 #include "pass/pass.h"
@@ -46,20 +46,20 @@ static milo_status transform(const char *what, milo_program *program, milo_diag 
 }
 
 // Prints a program, or the errors; what is printed is its own canonical form.
-static void run_case(const char *what, const char *text, size_t bytes, milo_text *out) {
+static void run_case(const char *what, const char *text, size_t bytes, milo_str *out) {
   milo_diag diag = {0};
   milo_program *program, *again = NULL;
   milo_status status = milo_text_parse(text, bytes, "in.mil", &diag, &program);
   if (status == MILO_OK) status = transform(what, program, &diag);
   if (status != MILO_OK) {
-    milo_text_printf(out, "%s\n", milo_diag_text(&diag));
+    milo_str_printf(out, "%s\n", milo_diag_text(&diag));
   } else {
-    milo_text twice = {0};
+    milo_str twice = {0};
     CHECK(milo_text_print(program, out) == MILO_OK);
     if (CHECK(milo_text_parse(out->data, out->bytes, "again.mil", &diag, &again) == MILO_OK) &&
         CHECK(milo_text_print(again, &twice) == MILO_OK))
       CHECK_STR(twice.data, out->data);
-    milo_text_deinit(&twice);
+    milo_str_deinit(&twice);
     milo_program_destroy(again);
   }
   milo_program_destroy(program);
@@ -74,7 +74,7 @@ static bool is_kind(const char *what) {
 static void check_file(const char *path) {
   static const char gives[] = "//! gives\n";
   milo_diag diag = {0};
-  milo_text got = {0};
+  milo_str got = {0};
   void *data = NULL;
   size_t bytes;
   if (!CHECK(milo_file_read(path, 0, &diag, &data, &bytes) == MILO_OK)) return;
@@ -83,17 +83,17 @@ static void check_file(const char *path) {
     run_case(text + 4, line + 1, (size_t)(second - line - 1), &got);
     const char *wanted = second + strlen(gives);
     if (getenv("MILO_UPDATE") != NULL && strcmp(got.data, wanted) != 0) {
-      milo_text whole = {0};
-      milo_text_add(&whole, text, (size_t)(wanted - text));
-      milo_text_puts(&whole, got.data);
+      milo_str whole = {0};
+      milo_str_add(&whole, text, (size_t)(wanted - text));
+      milo_str_puts(&whole, got.data);
       CHECK(milo_file_write(path, whole.data, whole.bytes, &diag) == MILO_OK);
-      milo_text_deinit(&whole);
+      milo_str_deinit(&whole);
     } else if (!CHECK_STR(got.data, wanted)) {
       printf("# in %s\n", path);
     }
   }
   free(data);
-  milo_text_deinit(&got);
+  milo_str_deinit(&got);
   milo_diag_deinit(&diag);
 }
 

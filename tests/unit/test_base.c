@@ -6,8 +6,9 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/memory.h"
 #include "base/rng.h"
-#include "base/text.h"
+#include "base/str.h"
 #include "tap.h"
 
 static void test_arena(void) {
@@ -50,34 +51,33 @@ static void test_arena_text_and_arrays(void) {
 }
 
 static void test_text(void) {
-  milo_text text = {0};
+  milo_str text = {0};
   size_t bytes;
-  char *taken = milo_text_take(&text, &bytes);
+  char *taken = milo_str_take(&text, &bytes);
   CHECK_STR(taken, "");
   free(taken);
-  for (int i = 0; i < 300; i++) milo_text_printf(&text, "%d,", i);
-  milo_text_putc(&text, '!');
-  milo_text_puts(&text, "end");
+  for (int i = 0; i < 300; i++) milo_str_printf(&text, "%d,", i);
+  milo_str_putc(&text, '!');
+  milo_str_puts(&text, "end");
   CHECK(text.bytes == 10 * 2 + 90 * 3 + 200 * 4 + 4);
   CHECK(strncmp(text.data, "0,1,2,", 6) == 0);
   CHECK_STR(text.data + text.bytes - 8, "299,!end");
-  milo_text_clear(&text);
+  milo_str_clear(&text);
   CHECK_STR(text.data, "");
   char wide[500];
   memset(wide, 'w', sizeof wide - 1);
   wide[sizeof wide - 1] = '\0';
-  milo_text_printf(&text, "<%s>", wide);
+  milo_str_printf(&text, "<%s>", wide);
   CHECK(text.bytes == 501 && text.data[500] == '>' && text.data[501] == '\0');
-  taken = milo_text_take(&text, &bytes);
+  taken = milo_str_take(&text, &bytes);
   CHECK(bytes == 501 && !text.data);
   free(taken);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
 }
 
 static void test_json(void) {
-  milo_text text = {0};
-  milo_text_json_string(&text,
-                        "a\"\\\n\t\x01\x7F \xC3\xA9 \xF0\x9F\x98\x80 \xFF \xED\xA0\x80 \xC3");
+  milo_str text = {0};
+  milo_str_json_string(&text, "a\"\\\n\t\x01\x7F \xC3\xA9 \xF0\x9F\x98\x80 \xFF \xED\xA0\x80 \xC3");
   CHECK_STR(text.data,
             "\"a\\\"\\\\\\n\\t\\u0001\x7F \xC3\xA9 \xF0\x9F\x98\x80 \xEF\xBF\xBD "
             "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD \xEF\xBF\xBD\"");
@@ -94,11 +94,11 @@ static void test_json(void) {
                {(double)INFINITY, "null"},
                {(double)NAN, "null"}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    milo_text_clear(&text);
-    milo_text_json_number(&text, cases[i].value);
+    milo_str_clear(&text);
+    milo_str_json_number(&text, cases[i].value);
     CHECK_STR(text.data, cases[i].written);
   }
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
 }
 
 static void test_rng(void) {

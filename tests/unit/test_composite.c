@@ -76,13 +76,13 @@ static const composite_case cases[] = {
 };
 
 // Replaces the element type, T, and gives each tensor the values that draw makes.
-static void write_type(const char *text, const char *dtype, milo_text *out) {
+static void write_type(const char *text, const char *dtype, milo_str *out) {
   for (const char *p = text; *p != '\0'; p++) {
     const bool whole = *p == 'T' && (p == text || strchr(" <;", p[-1]) != NULL);
     if (whole)
-      milo_text_puts(out, dtype);
+      milo_str_puts(out, dtype);
     else
-      milo_text_putc(out, *p);
+      milo_str_putc(out, *p);
   }
 }
 
@@ -99,25 +99,25 @@ static size_t count_of(const char *shape, const char *end) {
 
 // "fp32[2] x; int32[] p" with values: floats in (-1, 1), integers 0 to 4.
 static void draw(const char *inputs, run_tensors *out) {
-  milo_text text = {0};
+  milo_str text = {0};
   uint64_t drawn = 0;
   for (const char *p = inputs; *p != '\0';) {
     const char *open = strchr(p, '['), *close = strchr(p, ']'), *end = strchr(p, ';');
     if (end == NULL) end = p + strlen(p);
-    milo_text_add(&text, p, (size_t)(end - p));
-    milo_text_puts(&text, " =");
+    milo_str_add(&text, p, (size_t)(end - p));
+    milo_str_puts(&text, " =");
     const size_t count = count_of(open + 1, close);
     for (size_t i = 0; i < count; i++, drawn++) {
       if (strstr(p, "int32") != NULL && strstr(p, "int32") < end)
-        milo_text_printf(&text, " %d", (int)milo_rng_below(11, 3, drawn, 5));
+        milo_str_printf(&text, " %d", (int)milo_rng_below(11, 3, drawn, 5));
       else
-        milo_text_printf(&text, " %.4f", 2 * milo_rng_uniform(11, 3, drawn) - 1);
+        milo_str_printf(&text, " %.4f", 2 * milo_rng_uniform(11, 3, drawn) - 1);
     }
-    if (*end == ';') milo_text_puts(&text, ";");
+    if (*end == ';') milo_str_puts(&text, ";");
     p = *end == ';' ? end + 1 : end;
   }
   run_parse(text.data, out);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
 }
 
 static void check_on(milo_device *device, const milo_program *program, bool expand,
@@ -142,7 +142,7 @@ static void run_case(const composite_case *c, const char *dtype, double steps) {
   static run_tensors inputs, wanted;
   static const milo_host host = {0};
   milo_diag diag = {0};
-  milo_text text[3] = {{0}, {0}, {0}};
+  milo_str text[3] = {{0}, {0}, {0}};
   write_type(c->inputs, dtype, &text[0]);
   write_type(c->body, dtype, &text[1]);
   write_type(c->results, dtype, &text[2]);
@@ -164,7 +164,7 @@ static void run_case(const composite_case *c, const char *dtype, double steps) {
     milo_device_close(device);
   }
   milo_program_destroy(program);
-  for (int i = 0; i < 3; i++) milo_text_deinit(&text[i]);
+  for (int i = 0; i < 3; i++) milo_str_deinit(&text[i]);
   milo_diag_deinit(&diag);
 }
 

@@ -53,7 +53,7 @@ static void check_text(const char *path, const char *name, bool exact, totals *s
   size_t bytes;
   if (!CHECK(milo_file_read(path, 0, &diag, &data, &bytes) == MILO_OK)) return;
   milo_program *first = NULL, *second = NULL;
-  milo_text once = {0}, twice = {0};
+  milo_str once = {0}, twice = {0};
   if (!CHECK(milo_text_parse(data, bytes, name, &diag, &first) == MILO_OK))
     printf("# %s\n", milo_diag_text(&diag));
   if (first) check_verified(first, name);
@@ -78,8 +78,8 @@ static void check_text(const char *path, const char *name, bool exact, totals *s
   }
   milo_program_destroy(first);
   milo_program_destroy(second);
-  milo_text_deinit(&once);
-  milo_text_deinit(&twice);
+  milo_str_deinit(&once);
+  milo_str_deinit(&twice);
   milo_diag_deinit(&diag);
   free(data);
 }

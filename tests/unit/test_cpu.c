@@ -62,16 +62,16 @@ static void fill(tensors *t, uint64_t seed, bool special, int64_t below) {
 
 static milo_program *program_of(const tensors *in, const char *body, const char *dtype,
                                 const tensors *out, milo_diag *diag) {
-  milo_text text = {0};
+  milo_str text = {0};
   milo_arena arena = {0};
-  milo_text_puts(&text, "program(1.3) {\n  func main<ios18>(");
+  milo_str_puts(&text, "program(1.3) {\n  func main<ios18>(");
   for (int i = 0; i < in->count; i++)
-    milo_text_printf(&text, "%s%s %s", i > 0 ? ", " : "",
-                     milo_type_format(&arena, &in->types[i], false), in->names[i]);
-  milo_text_puts(&text, ") {\n");
+    milo_str_printf(&text, "%s%s %s", i > 0 ? ", " : "",
+                    milo_type_format(&arena, &in->types[i], false), in->names[i]);
+  milo_str_puts(&text, ") {\n");
   for (const char *p = body; *p != '\0'; p++) {  // <T, T(, and [name = ...] are filled in
     if (strncmp(p, "<T", 2) == 0 || strncmp(p, " T(", 3) == 0) {
-      milo_text_printf(&text, "%c%s", *p, dtype);
+      milo_str_printf(&text, "%c%s", *p, dtype);
       p++;
     } else if (*p == ';' && p[-1] != ']') {
       const char *line = p;
@@ -79,19 +79,19 @@ static milo_program *program_of(const tensors *in, const char *body, const char 
       char name[32];
       const char *space = strchr(strchr(line, '>'), ' ');
       if (sscanf(space, " %31[A-Za-z0-9_]", name) != 1) abort();
-      milo_text_printf(&text, "[name = string(\"%s\")];\n", name);
+      milo_str_printf(&text, "[name = string(\"%s\")];\n", name);
     } else {
-      milo_text_putc(&text, *p);
+      milo_str_putc(&text, *p);
     }
   }
-  milo_text_puts(&text, "  } -> (");
+  milo_str_puts(&text, "  } -> (");
   for (int i = 0; i < out->count; i++)
-    milo_text_printf(&text, "%s%s", i > 0 ? ", " : "", out->names[i]);
-  milo_text_puts(&text, ");\n}\n");
+    milo_str_printf(&text, "%s%s", i > 0 ? ", " : "", out->names[i]);
+  milo_str_puts(&text, ");\n}\n");
   milo_program *program = NULL;
   if (milo_text_parse(text.data, text.bytes, "case.mil", diag, &program) != MILO_OK) program = NULL;
   if (program == NULL) printf("# %s\n", text.data);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   milo_arena_deinit(&arena);
   return program;
 }

@@ -5,7 +5,7 @@
 
 #include "base/number.h"
 #include "base/rng.h"
-#include "base/text.h"
+#include "base/str.h"
 #include "device/device.h"
 #include "device/ref/ref.h"
 #include "grad_cases.h"
@@ -23,7 +23,7 @@ static void skip_space(const char **at) {
 }
 
 // "name:dtype[dims]" at *at as `type name`; appends the name to names if it is not NULL.
-static void expand_value(const char **at, const char *dtype, milo_text *out, milo_text *names) {
+static void expand_value(const char **at, const char *dtype, milo_str *out, milo_str *names) {
   char name[32], type[16];
   size_t n = 0, t = 0;
   skip_space(at);
@@ -36,26 +36,26 @@ static void expand_value(const char **at, const char *dtype, milo_text *out, mil
     type[t] = '\0';
   }
   const size_t dims = strcspn(*at, "]") + 1;
-  milo_text_printf(out, "tensor<%s, %.*s> %s", type, (int)dims, *at, name);
+  milo_str_printf(out, "tensor<%s, %.*s> %s", type, (int)dims, *at, name);
   *at += dims;
-  if (names != NULL) milo_text_printf(names, " %s ", name);
+  if (names != NULL) milo_str_printf(names, " %s ", name);
 }
 
 // One call, up to ';' or the end. {..} becomes a constant list.
-static void expand_call(const char **at, const char *dtype, milo_text *out) {
+static void expand_call(const char **at, const char *dtype, milo_str *out) {
   for (; **at != ';' && **at != '\0'; (*at)++) {
     if (**at == '{') {
       const size_t bytes = strcspn(*at, "}") - 1;
       int count = 1;
       for (size_t i = 0; i < bytes; i++) count += (*at)[1 + i] == ',';
       const char *type = strchr("tf", (*at)[1]) != NULL ? "bool" : "int32";
-      milo_text_printf(out, "tensor<%s, [%d]>([%.*s])", type, count, (int)bytes, *at + 1);
+      milo_str_printf(out, "tensor<%s, [%d]>([%.*s])", type, count, (int)bytes, *at + 1);
       *at += bytes + 1;
     } else if (strncmp(*at, "fp64", 4) == 0) {
-      milo_text_printf(out, "%s", dtype);
+      milo_str_printf(out, "%s", dtype);
       *at += 3;
     } else {
-      milo_text_printf(out, "%c", **at);
+      milo_str_printf(out, "%c", **at);
     }
   }
 }
@@ -75,40 +75,40 @@ static bool is_read(const char *body, const char *name) {
 
 // The case as MIL, with dtype in place of fp64.
 static char *to_mil(const grad_case *c, const char *dtype) {
-  milo_text mil = {0}, made = {0};
-  milo_text_printf(&mil, "program(1.3)\n{\n    func main<ios18>(");
+  milo_str mil = {0}, made = {0};
+  milo_str_printf(&mil, "program(1.3)\n{\n    func main<ios18>(");
   for (const char *at = c->inputs; *at != '\0';) {
     expand_value(&at, dtype, &mil, NULL);
-    if (*at == ',') milo_text_printf(&mil, ", ");
+    if (*at == ',') milo_str_printf(&mil, ", ");
     at += *at == ',';
   }
-  milo_text_printf(&mil, ") {\n");
+  milo_str_printf(&mil, ") {\n");
   for (const char *at = c->body; *at != '\0';) {
-    milo_text first = {0};
+    milo_str first = {0};
     for (bool more = true; more;) {
       expand_value(&at, dtype, &mil, &first);
       more = *at == ',';
-      if (more) milo_text_printf(&mil, ", ");
+      if (more) milo_str_printf(&mil, ", ");
       at += more;
     }
-    milo_text_printf(&made, "%s", first.data);
+    milo_str_printf(&made, "%s", first.data);
     expand_call(&at, dtype, &mil);
-    milo_text_printf(&mil, "[name = string(\"%.*s\")];\n", (int)strcspn(first.data + 1, " "),
-                     first.data + 1);
-    milo_text_deinit(&first);
+    milo_str_printf(&mil, "[name = string(\"%.*s\")];\n", (int)strcspn(first.data + 1, " "),
+                    first.data + 1);
+    milo_str_deinit(&first);
     at += *at == ';';
     skip_space(&at);
   }
-  milo_text_printf(&mil, "    } -> (");
+  milo_str_printf(&mil, "    } -> (");
   bool any = false;
   for (char *rest = made.data, *name; (name = strsep(&rest, " ")) != NULL;) {
     if (*name == '\0' || is_read(c->body, name)) continue;
-    milo_text_printf(&mil, "%s%s", any ? ", " : "", name);
+    milo_str_printf(&mil, "%s%s", any ? ", " : "", name);
     any = true;
   }
-  milo_text_printf(&mil, ");\n}\n");
+  milo_str_printf(&mil, ");\n}\n");
   CHECK(any);
-  milo_text_deinit(&made);
+  milo_str_deinit(&made);
   return mil.data;
 }
 
@@ -372,10 +372,10 @@ static void check_printed(const grad_case *c, milo_device *device, const milo_fu
                           const runner *joint, milo_diag *diag) {
   milo_program *alone = milo_program_create(), *again = NULL;
   milo_func_clone(alone, func, "main");
-  milo_text text = {0};
+  milo_str text = {0};
   if (CHECK(milo_text_print(alone, &text) == MILO_OK)) again = parse(text.data, diag);
   if (again != NULL) check_same(c, device, again->funcs[0], joint, 0, diag);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   milo_program_destroy(again);
   milo_program_destroy(alone);
 }

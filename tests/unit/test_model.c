@@ -5,8 +5,8 @@
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "model/model.h"
-#include "model/store.h"
 #include "tap.h"
+#include "train/store.h"
 
 static char folder[256];
 
@@ -75,13 +75,13 @@ static void test_descriptions(void) {
   CHECK(milo_model_config_parse(text, "x.json", &diag, &a) == MILO_OK);
   CHECK(a.head_dim == 6 && a.kv_heads == 1 && a.rope_theta == 1e6 && a.norm_epsilon == 1e-6);
   CHECK(a.rope_half && a.qk_norm && a.untied);
-  milo_text printed = {0};
+  milo_str printed = {0};
   milo_model_config_print(&a, &printed);
   CHECK(milo_model_config_parse(printed.data, "y.json", &diag, &b) == MILO_OK);
   CHECK(milo_model_config_difference(&a, &b) == NULL);
   b.hidden++;
   CHECK_STR(milo_model_config_difference(&a, &b), "hidden");
-  milo_text_deinit(&printed);
+  milo_str_deinit(&printed);
 
   static const struct {
     const char *text, *words;

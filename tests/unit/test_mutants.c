@@ -122,12 +122,12 @@ static void try_text(const char *text, size_t bytes) {
 // The text with bytes [from, to) replaced.
 static void splice(const char *text, size_t bytes, size_t from, size_t to, const char *with,
                    size_t with_bytes) {
-  milo_text mutant = {0};
-  milo_text_add(&mutant, text, from);
-  milo_text_add(&mutant, with, with_bytes);
-  milo_text_add(&mutant, text + to, bytes - to);
+  milo_str mutant = {0};
+  milo_str_add(&mutant, text, from);
+  milo_str_add(&mutant, with, with_bytes);
+  milo_str_add(&mutant, text + to, bytes - to);
   try_text(mutant.data, mutant.bytes);
-  milo_text_deinit(&mutant);
+  milo_str_deinit(&mutant);
 }
 
 // Every token: dropped, doubled, replaced by others in turn; the text ends there.
@@ -168,14 +168,14 @@ static void mutate_cases(bool forget) {
   size_t turn = 0;
   for (int i = 0; i < OP_CASE_COUNT; i++) {
     milo_diag diag = {0};
-    milo_text text = {0};
+    milo_str text = {0};
     run_parse(op_cases[i].inputs, &inputs);
     run_parse(op_cases[i].results, &wanted);
     milo_program *program = run_program(&inputs, op_cases[i].body, &wanted, &diag);
     if (program && forget) forget_results(program);
     if (CHECK(program && milo_text_print(program, &text) == MILO_OK))
       mutate(text.data, text.bytes, &turn);
-    milo_text_deinit(&text);
+    milo_str_deinit(&text);
     milo_program_destroy(program);
     milo_diag_deinit(&diag);
   }

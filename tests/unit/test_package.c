@@ -46,7 +46,7 @@ static void test_codes(void) {
 static void test_write_and_resolve(void) {
   unsigned char data[64];
   milo_blob blobs[17];
-  milo_text text = {0};
+  milo_str text = {0};
   for (size_t i = 0; i < sizeof data; i++) data[i] = (unsigned char)(i * 37 + 1);
   for (uint32_t i = 0; i < 17; i++)
     blobs[i] = (milo_blob){milo_blob_dtype(i + 1), 5 + i % 3, data, 0};
@@ -56,7 +56,7 @@ static void test_write_and_resolve(void) {
   size_t bytes;
   CHECK(milo_file_read(in_folder("all.bin"), 0, &diag, &file, &bytes) == MILO_OK);
   CHECK(*(uint32_t *)file == 17);
-  milo_text_puts(&text, "program(1.3) { func f() {\n");
+  milo_str_puts(&text, "program(1.3) { func f() {\n");
   for (int i = 0; i < 17; i++) {
     milo_blob_record record;
     CHECK(blobs[i].offset % 64 == 0);
@@ -65,15 +65,15 @@ static void test_write_and_resolve(void) {
     CHECK(record.dtype == blobs[i].dtype && record.data_offset == blobs[i].offset + 64);
     const size_t bits = blobs[i].elements * milo_dtype_bits(blobs[i].dtype);
     CHECK(record.bytes == (bits + 7) / 8 && record.padding_bits == record.bytes * 8 - bits);
-    milo_text_printf(&text,
-                     "tensor<%s, [%zu]> v%d = const()[val = tensor<%s, [%zu]>(BLOBFILE(path = "
-                     "string(\"@model_path/all.bin\"), offset = uint64(%llu)))];\n",
-                     milo_dtype_name(blobs[i].dtype), blobs[i].elements, i,
-                     milo_dtype_name(blobs[i].dtype), blobs[i].elements,
-                     (unsigned long long)blobs[i].offset);
+    milo_str_printf(&text,
+                    "tensor<%s, [%zu]> v%d = const()[val = tensor<%s, [%zu]>(BLOBFILE(path = "
+                    "string(\"@model_path/all.bin\"), offset = uint64(%llu)))];\n",
+                    milo_dtype_name(blobs[i].dtype), blobs[i].elements, i,
+                    milo_dtype_name(blobs[i].dtype), blobs[i].elements,
+                    (unsigned long long)blobs[i].offset);
   }
   free(file);
-  milo_text_puts(&text, "} -> (v0); }");
+  milo_str_puts(&text, "} -> (v0); }");
   milo_program *program = NULL;
   CHECK(milo_text_parse(text.data, text.bytes, "all.mil", &diag, &program) == MILO_OK);
   if (CHECK(milo_blob_resolve(program, folder, &diag) == MILO_OK)) {
@@ -88,7 +88,7 @@ static void test_write_and_resolve(void) {
     }
   }
   milo_program_destroy(program);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
 }
 
 // A record as some writers make it: no alignment, any type code, count 1.
@@ -259,14 +259,14 @@ static void test_npy_forms(void) {
 // Saves and loads through the public interface: large constants move to a blob file, and a program
 // saved elsewhere takes its weights along.
 static void test_save(void) {
-  milo_text text = {0};
-  milo_text_puts(&text,
-                 "program(1.3) { func f(tensor<fp32, [600]> x) { tensor<fp32, [600]> w = "
-                 "const()[val = tensor<fp32, [600]>([");
-  for (int i = 0; i < 600; i++) milo_text_printf(&text, "%s%d", i ? ", " : "", i * i);
-  milo_text_puts(&text,
-                 "])]; tensor<fp32, [600]> y = mul(x = x, y = w);"
-                 " tensor<fp32, [600]> z = add(x = y, y = fp32(2)); } -> (z); }");
+  milo_str text = {0};
+  milo_str_puts(&text,
+                "program(1.3) { func f(tensor<fp32, [600]> x) { tensor<fp32, [600]> w = "
+                "const()[val = tensor<fp32, [600]>([");
+  for (int i = 0; i < 600; i++) milo_str_printf(&text, "%s%d", i ? ", " : "", i * i);
+  milo_str_puts(&text,
+                "])]; tensor<fp32, [600]> y = mul(x = x, y = w);"
+                " tensor<fp32, [600]> z = add(x = y, y = fp32(2)); } -> (z); }");
   milo_ctx *ctx = NULL;
   milo_program *program = NULL, *saved = NULL, *moved = NULL;
   char *original = NULL, *again = NULL;
@@ -308,7 +308,7 @@ static void test_save(void) {
   milo_program_destroy(saved);
   milo_program_destroy(moved);
   milo_ctx_destroy(ctx);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
 }
 
 // A program whose blob files were not looked for can be inspected, but does not compile.

@@ -253,11 +253,11 @@ static void check_pass(milo_device *device, const milo_program *program, const o
     *removed += op_count(origin) > op_count(func);
   }
   if (!good) {
-    milo_text text = {0};
+    milo_str text = {0};
     if (milo_text_print(program, &text) == MILO_OK)
       printf("# pass %s, seed %" PRIu64 ": %s\n%s\n", passes[pass].name, seed,
              milo_diag_text(&diag), text.data);
-    milo_text_deinit(&text);
+    milo_str_deinit(&text);
   }
   milo_program_destroy(copy);
   milo_diag_deinit(&diag);

@@ -91,14 +91,14 @@ static void test_print_reads_back(void) {
     int wrong = 0;
     for (unsigned v = 0; v < 1U << milo_dtype_bits(dtypes[d]); v++) {
       uint16_t in = (uint16_t)v, out = 0;
-      milo_text text = {0};
+      milo_str text = {0};
       const char *why;
       milo_scalar_print(&text, dtypes[d], &in, 0);
       if (!isnan(milo_number_load(dtypes[d], &in, 0)))
         wrong += !milo_scalar_parse(text.data, text.bytes, dtypes[d], &out, 0, &why) || out != in;
       else
         wrong += strcmp(text.data + (text.data[0] == '-'), "nan") != 0;
-      milo_text_deinit(&text);
+      milo_str_deinit(&text);
     }
     CHECK(wrong == 0);
   }
@@ -137,12 +137,12 @@ static void test_number_forms(void) {
 // ---- hostile input ----
 
 static char *repeat(const char *head, const char *part, size_t count, const char *tail) {
-  milo_text text = {0};
-  milo_text_puts(&text, head);
-  for (size_t i = 0; i < count; i++) milo_text_puts(&text, part);
-  milo_text_puts(&text, tail);
+  milo_str text = {0};
+  milo_str_puts(&text, head);
+  for (size_t i = 0; i < count; i++) milo_str_puts(&text, part);
+  milo_str_puts(&text, tail);
   size_t bytes;
-  return milo_text_take(&text, &bytes);
+  return milo_str_take(&text, &bytes);
 }
 
 static void test_depth(void) {

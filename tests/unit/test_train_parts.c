@@ -2,6 +2,7 @@
 #include "generate/sample.h"
 #include "tap.h"
 #include "train/loader.h"
+#include "train/options.h"
 #include "train/schedule.h"
 
 static const milo_model_config model = {.struct_bytes = sizeof(milo_model_config), .seq = 16};

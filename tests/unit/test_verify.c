@@ -7,17 +7,17 @@
 // ---- texts ----
 
 static milo_program *parse(const char *body) {
-  milo_text text = {0};
-  milo_text_printf(&text,
-                   "program(1.3)\n{\nfunc main<ios18>(tensor<fp32, [2, 3]> x, "
-                   "tensor<fp32, [?, 3]> f) {\n%s}\n",
-                   body);
+  milo_str text = {0};
+  milo_str_printf(&text,
+                  "program(1.3)\n{\nfunc main<ios18>(tensor<fp32, [2, 3]> x, "
+                  "tensor<fp32, [?, 3]> f) {\n%s}\n",
+                  body);
   milo_diag diag = {0};
   milo_program *program = NULL;
   if (!CHECK(milo_text_parse(text.data, text.bytes, "t", &diag, &program) == MILO_OK))
     printf("# %s\n", milo_diag_text(&diag));
   milo_diag_deinit(&diag);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   return program;
 }
 

@@ -7,19 +7,19 @@
 
 // attention's heads are grouped as [B, kv heads, heads of a group * S, ...], so that a group is one
 // matrix product with its key or value and nothing is repeated.
-typedef struct milo_attention {
+typedef struct milo_attention_graph {
   milo_builder *b;
   milo_value *query;  // scaled, grouped: [B, NKV, G * S, HD]
   milo_value *key, *value;
   milo_value *scores;      // [B, NH, S, T], masked with -inf
   const milo_type *q, *k;  // of query and key as given
-} milo_attention;
+} milo_attention_graph;
 
 // op: attention or attention_grad.
-milo_attention milo_attention_scores(milo_builder *b, const milo_op *op);
+milo_attention_graph milo_attention_scores(milo_builder *b, const milo_op *op);
 // [B, NH, S, n] as [B, NKV, G * S, n], and back.
-milo_value *milo_attention_group(const milo_attention *a, milo_value *x);
-milo_value *milo_attention_ungroup(const milo_attention *a, milo_value *x);
+milo_value *milo_attention_group(const milo_attention_graph *a, milo_value *x);
+milo_value *milo_attention_ungroup(const milo_attention_graph *a, milo_value *x);
 
 // The two halves of each pair that rope rotates: [..., S, HD/2]; and x from them.
 void milo_rope_split(milo_builder *b, const milo_op *op, milo_value *x, milo_value **out_first,

@@ -6,14 +6,14 @@
 #include "ir/ops/composite.h"
 #include "ir/ops/ops.h"
 
-milo_value *milo_attention_group(const milo_attention *a, milo_value *x) {
+milo_value *milo_attention_group(const milo_attention_graph *a, milo_value *x) {
   if (a->b->status != MILO_OK) return NULL;
   const int64_t heads = a->q->dims[1], kv_heads = a->k->dims[1], *d = x->type.dims;
   return milo_grad_reshape(a->b, x,
                            (const int64_t[]){d[0], kv_heads, heads / kv_heads * d[2], d[3]}, 4);
 }
 
-milo_value *milo_attention_ungroup(const milo_attention *a, milo_value *x) {
+milo_value *milo_attention_ungroup(const milo_attention_graph *a, milo_value *x) {
   if (a->b->status != MILO_OK) return NULL;
   const int64_t *q = a->q->dims;
   return milo_grad_reshape(a->b, x, (const int64_t[]){q[0], q[1], q[2], x->type.dims[3]}, 4);
@@ -35,9 +35,9 @@ static milo_value *causal_mask(milo_builder *b, milo_value *position, int64_t s,
   return milo_b_binary(b, MILO_OP_less_equal, keys, limit);
 }
 
-milo_attention milo_attention_scores(milo_builder *b, const milo_op *op) {
+milo_attention_graph milo_attention_scores(milo_builder *b, const milo_op *op) {
   milo_value *query = milo_op_in(op, "query"), *key = milo_op_in(op, "key");
-  milo_attention a = {.b = b, .q = &query->type, .k = &key->type, .key = key};
+  milo_attention_graph a = {.b = b, .q = &query->type, .k = &key->type, .key = key};
   a.value = milo_op_in(op, "value");
   // Scaled first: products of large fp16 numbers then stay in range.
   a.query = milo_attention_group(&a, milo_b_scale(b, query, milo_op_float(op, "scale")));
@@ -50,7 +50,7 @@ milo_attention milo_attention_scores(milo_builder *b, const milo_op *op) {
 }
 
 milo_status milo_decompose_attention(milo_builder *b, const milo_op *op, milo_value **out) {
-  const milo_attention a = milo_attention_scores(b, op);
+  const milo_attention_graph a = milo_attention_scores(b, op);
   const int64_t last = 3;
   milo_value *max = milo_b_reduce(b, MILO_OP_reduce_max, a.scores, &last, 1, true);
   milo_value *e = milo_b_unary(b, MILO_OP_exp, milo_b_sub(b, a.scores, max));
@@ -65,7 +65,7 @@ milo_status milo_decompose_attention(milo_builder *b, const milo_op *op, milo_va
 // With weights p = softmax(scores): dv = p^T g, dp = g v^T, ds = p (dp - sum(g out)),
 // dq = scale ds k, dk = scale ds^T q.
 milo_status milo_decompose_attention_grad(milo_builder *b, const milo_op *op, milo_value **out) {
-  const milo_attention a = milo_attention_scores(b, op);
+  const milo_attention_graph a = milo_attention_scores(b, op);
   const int64_t last = 3;
   milo_value *grad = milo_op_in(op, "grad");
   milo_value *p = EMIT(b, softmax, {"x", a.scores}, {"axis", milo_b_int(b, -1)});

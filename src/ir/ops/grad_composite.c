@@ -45,7 +45,7 @@ milo_status milo_vjp_rope(milo_grad *g, const milo_op *op, milo_value *const *se
 // The gradient of lse alone: ds = softmax(scores) dlse.
 static void add_lse_gradient(milo_grad *g, const milo_op *op, milo_value *dlse) {
   milo_builder *b = milo_grad_builder(g);
-  const milo_attention a = milo_attention_scores(b, op);
+  const milo_attention_graph a = milo_attention_scores(b, op);
   const int64_t *q = a.q->dims;
   milo_value *p = EMIT(b, softmax, {"x", a.scores}, {"axis", milo_b_int(b, -1)});
   dlse = milo_grad_reshape(b, dlse, (const int64_t[]){q[0], q[1], q[2], 1}, 4);

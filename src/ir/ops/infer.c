@@ -7,20 +7,20 @@
 #include <string.h>
 
 #include "base/number.h"
-#include "base/text.h"
+#include "base/str.h"
 
 milo_status milo_infer_bad(const milo_op *op, milo_diag *diag, const char *param,
                            const char *format, ...) {
-  milo_text text = {0};
-  milo_text_printf(&text, param != NULL ? "%s.%s " : "%s: ", op->name, param);
+  milo_str text = {0};
+  milo_str_printf(&text, param != NULL ? "%s.%s " : "%s: ", op->name, param);
   char line[1024];
   va_list args;
   va_start(args, format);
   vsnprintf(line, sizeof line, format, args);
   va_end(args);
-  milo_text_puts(&text, line);
+  milo_str_puts(&text, line);
   const milo_status status = milo_fail(diag, op->loc, MILO_ERR_INVALID, "%s", text.data);
-  milo_text_deinit(&text);
+  milo_str_deinit(&text);
   return status;
 }
 
@@ -164,18 +164,18 @@ milo_status milo_infer_word(const milo_op *op, milo_diag *diag, const char *para
                             const char *const *words, int *out_index) {
   const char *word = NULL;
   MILO_TRY(milo_infer_string(op, diag, param, &word));
-  milo_text all = {0};
+  milo_str all = {0};
   for (int i = 0; words[i] != NULL; i++) {
     if (strcmp(word, words[i]) == 0) {
       if (out_index != NULL) *out_index = i;
-      milo_text_deinit(&all);
+      milo_str_deinit(&all);
       return MILO_OK;
     }
-    milo_text_printf(&all, "%s\"%s\"", i > 0 ? ", " : "", words[i]);
+    milo_str_printf(&all, "%s\"%s\"", i > 0 ? ", " : "", words[i]);
   }
   const milo_status status =
       milo_infer_bad(op, diag, param, "is \"%s\", expected one of %s", word, all.data);
-  milo_text_deinit(&all);
+  milo_str_deinit(&all);
   return status;
 }
 
@@ -188,13 +188,13 @@ milo_status milo_infer_dtype(const milo_op *op, milo_diag *diag, const char *par
     *out = dtype;
     return MILO_OK;
   }
-  milo_text all = {0};
+  milo_str all = {0};
   for (unsigned d = 1; d < MILO_DTYPE_COUNT; d++)
     if ((set >> d & 1u) != 0)
-      milo_text_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", milo_dtype_name((milo_dtype)d));
+      milo_str_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", milo_dtype_name((milo_dtype)d));
   const milo_status status =
       milo_infer_bad(op, diag, param, "is \"%s\", expected one of %s", name, all.data);
-  milo_text_deinit(&all);
+  milo_str_deinit(&all);
   return status;
 }
 

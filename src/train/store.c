@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "model/store.h"
+#include "train/store.h"
 
 #include <assert.h>
 #include <stdlib.h>

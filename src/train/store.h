@@ -9,8 +9,8 @@
 //   data      each tensor at a multiple of 64 bytes
 //   checksum  u64, milo_checksum of all bytes before it
 // Files are written atomically and checked whole before anything of them is used.
-#ifndef MILO_MODEL_STORE_H
-#define MILO_MODEL_STORE_H
+#ifndef MILO_TRAIN_STORE_H
+#define MILO_TRAIN_STORE_H
 
 #include "base/file.h"
 #include "base/status.h"

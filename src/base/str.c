@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "base/text.h"
+#include "base/str.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,18 +8,18 @@
 
 #include "base/number.h"
 
-void milo_text_deinit(milo_text *text) {
+void milo_str_deinit(milo_str *text) {
   free(text->data);
-  *text = (milo_text){0};
+  *text = (milo_str){0};
 }
 
-void milo_text_clear(milo_text *text) {
+void milo_str_clear(milo_str *text) {
   text->bytes = 0;
   if (text->data) text->data[0] = '\0';
 }
 
 // Room for bytes more and the NUL.
-static void reserve(milo_text *text, size_t bytes) {
+static void reserve(milo_str *text, size_t bytes) {
   if (text->capacity - text->bytes > bytes) return;
   size_t needed;
   if (!milo_size_add(text->bytes, bytes, &needed) || needed > SIZE_MAX / 4)
@@ -32,20 +32,20 @@ static void reserve(milo_text *text, size_t bytes) {
   text->capacity = capacity;
 }
 
-void milo_text_add(milo_text *text, const char *data, size_t bytes) {
+void milo_str_add(milo_str *text, const char *data, size_t bytes) {
   reserve(text, bytes);
   if (bytes) memcpy(text->data + text->bytes, data, bytes);
   text->bytes += bytes;
   text->data[text->bytes] = '\0';
 }
 
-void milo_text_puts(milo_text *text, const char *string) {
-  milo_text_add(text, string, strlen(string));
+void milo_str_puts(milo_str *text, const char *string) {
+  milo_str_add(text, string, strlen(string));
 }
 
-void milo_text_putc(milo_text *text, char c) { milo_text_add(text, &c, 1); }
+void milo_str_putc(milo_str *text, char c) { milo_str_add(text, &c, 1); }
 
-void milo_text_printf(milo_text *text, const char *format, ...) {
+void milo_str_printf(milo_str *text, const char *format, ...) {
   va_list args, again;
   va_start(args, format);
   va_copy(again, args);
@@ -81,31 +81,31 @@ static size_t utf8_bytes(const char *string) {
   return bytes;
 }
 
-void milo_text_json_string(milo_text *text, const char *string) {
+void milo_str_json_string(milo_str *text, const char *string) {
   static const char *const escapes[256] = {
       ['"'] = "\\\"", ['\\'] = "\\\\", ['\b'] = "\\b", ['\f'] = "\\f",
       ['\n'] = "\\n", ['\r'] = "\\r",  ['\t'] = "\\t",
   };
-  milo_text_putc(text, '"');
+  milo_str_putc(text, '"');
   while (*string) {
     const unsigned char c = (unsigned char)*string;
     const size_t bytes = utf8_bytes(string);
     if (escapes[c])
-      milo_text_puts(text, escapes[c]);
+      milo_str_puts(text, escapes[c]);
     else if (c < 0x20)
-      milo_text_printf(text, "\\u%04x", c);
+      milo_str_printf(text, "\\u%04x", c);
     else if (bytes == 0)
-      milo_text_puts(text, "\xEF\xBF\xBD");  // U+FFFD, the replacement character
+      milo_str_puts(text, "\xEF\xBF\xBD");  // U+FFFD, the replacement character
     else
-      milo_text_add(text, string, bytes);
+      milo_str_add(text, string, bytes);
     string += bytes ? bytes : 1;
   }
-  milo_text_putc(text, '"');
+  milo_str_putc(text, '"');
 }
 
-void milo_text_json_number(milo_text *text, double value) {
+void milo_str_json_number(milo_str *text, double value) {
   if (!isfinite(value)) {
-    milo_text_puts(text, "null");
+    milo_str_puts(text, "null");
     return;
   }
   char number[40];
@@ -115,14 +115,14 @@ void milo_text_json_number(milo_text *text, double value) {
   }
   char *comma = strchr(number, ',');  // the host's locale may have put one
   if (comma) *comma = '.';
-  milo_text_puts(text, number);
+  milo_str_puts(text, number);
 }
 
-char *milo_text_take(milo_text *text, size_t *out_bytes) {
+char *milo_str_take(milo_str *text, size_t *out_bytes) {
   reserve(text, 0);
   text->data[text->bytes] = '\0';
   char *data = text->data;
   *out_bytes = text->bytes;
-  *text = (milo_text){0};
+  *text = (milo_str){0};
   return data;
 }

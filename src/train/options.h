@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// Options of a training run with the defaults filled in.
+#ifndef MILO_TRAIN_OPTIONS_H
+#define MILO_TRAIN_OPTIONS_H
+
+#include "base/status.h"
+
+// Copies options (struct_bytes may be smaller than ours), fills in the defaults that milo.h states,
+// turns the negative "off" values of weight_decay, val_fraction and min_lr_ratio into 0 (clip: into
+// infinity), and checks everything. options may be NULL.
+MILO_MUST_USE milo_status milo_train_options_complete(const milo_train_options *options,
+                                                      const milo_model_config *model,
+                                                      milo_diag *diag,
+                                                      milo_train_options *out_options);
+
+#endif
