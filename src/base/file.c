@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -155,6 +156,49 @@ struct milo_writer {
   size_t tail_bytes;
 };
 
+// Several processes may write one target at a time; this many of a killed one are found again.
+enum { MAX_TEMPORARIES = 1000, SWEPT_TEMPORARIES = 16 };
+
+static void format_temporary(char *name, size_t bytes, const char *path, int attempt) {
+  snprintf(name, bytes, "%s.milo-%d.tmp", path, attempt);
+}
+
+static bool same_file(int fd, const char *name) {
+  struct stat opened, named;
+  return fstat(fd, &opened) == 0 && lstat(name, &named) == 0 && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
+}
+
+// Whoever holds the lock of the file that still has this name may remove it. A writer holds it, so
+// that only what a dead one left can be taken. Where there are no locks nothing is taken.
+static void remove_stale(const char *name) {
+  struct stat info;
+  const int fd = open(name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
+      flock(fd, LOCK_EX | LOCK_NB) == 0 && same_file(fd, name))
+    unlink(name);
+  close(fd);
+}
+
+// False: somebody took the new file for one that was left, before it was locked.
+static bool lock_new(int fd, const char *name) {
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return false;
+  return same_file(fd, name);
+}
+
+void milo_file_sweep(const char *path) {
+  char *target = realpath(path, NULL);
+  const size_t bytes = strlen(target ? target : path) + 40;
+  char *name = malloc(bytes);
+  for (int i = 0; name && i < SWEPT_TEMPORARIES; i++) {
+    format_temporary(name, bytes, target ? target : path, i);
+    remove_stale(name);
+  }
+  free(name);
+  free(target);
+}
+
 // A new file beside path, with path's permissions if it exists. errno on failure.
 static int open_temporary(const char *path, const struct stat *existing, char **out_name) {
   const size_t bytes = strlen(path) + 40;
@@ -164,10 +208,15 @@ static int open_temporary(const char *path, const struct stat *existing, char **
     return -1;
   }
   int fd = -1;
-  for (int attempt = 0; attempt < 1000; attempt++) {
-    snprintf(name, bytes, "%s.%ld.%d.tmp", path, (long)getpid(), attempt);
+  for (int attempt = 0; attempt < MAX_TEMPORARIES; attempt++) {
+    format_temporary(name, bytes, path, attempt);
+    remove_stale(name);
     fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0 || errno != EEXIST) break;
+    if (fd < 0 && errno != EEXIST) break;
+    if (fd >= 0 && lock_new(fd, name)) break;
+    if (fd >= 0) close(fd);
+    fd = -1;
+    errno = EEXIST;
   }
   if (fd < 0) {
     const int error = errno;
@@ -269,16 +318,20 @@ milo_status milo_writer_commit(milo_writer *writer, milo_diag *diag) {
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_IO, "cannot write '%s': an earlier write failed",
                      writer->path);
   writer->failed = true;
-  if (writer->temporary && fsync(writer->fd) != 0) return fail_errno(diag, "write", writer->path);
-  const int fd = writer->fd;
-  writer->fd = -1;
-  if (close(fd) != 0) return fail_errno(diag, "write", writer->path);
   if (writer->temporary) {
-    if (rename(writer->temporary, writer->path) != 0)
+    // Renamed before it is closed, for closing gives up the lock that keeps others from removing
+    // it. What was synced cannot fail to be written when it is closed.
+    if (fsync(writer->fd) != 0 || rename(writer->temporary, writer->path) != 0)
       return fail_errno(diag, "write", writer->path);
     free(writer->temporary);
     writer->temporary = NULL;
     sync_folder_of(writer->path);
+    close(writer->fd);
+    writer->fd = -1;
+  } else {
+    const int fd = writer->fd;
+    writer->fd = -1;
+    if (close(fd) != 0) return fail_errno(diag, "write", writer->path);
   }
   writer->failed = false;
   return MILO_OK;
@@ -286,8 +339,8 @@ milo_status milo_writer_commit(milo_writer *writer, milo_diag *diag) {
 
 void milo_writer_close(milo_writer *writer) {
   if (!writer) return;
+  if (writer->temporary) unlink(writer->temporary);  // while its lock says that it is ours
   if (writer->fd >= 0) close(writer->fd);
-  if (writer->temporary) unlink(writer->temporary);
   free(writer->temporary);
   free(writer->path);
   free(writer);
@@ -320,11 +373,14 @@ milo_status milo_file_make_dir(const char *path, milo_diag *diag) {
     end += strcspn(end, "/");
     const char kept = *end;
     *end = '\0';
-    if (mkdir(partial, 0777) != 0 && !milo_file_is_dir(partial))
-      status = errno == EEXIST
+    const int error = mkdir(partial, 0777) == 0 ? 0 : errno;
+    if (error && !milo_file_is_dir(partial)) {
+      errno = error;
+      status = error == EEXIST
                    ? milo_fail(diag, MILO_NO_LOC, MILO_ERR_IO,
                                "cannot create the folder '%s': a file has that name", partial)
                    : fail_errno(diag, "create the folder", partial);
+    }
     *end = kept;
   }
   free(partial);

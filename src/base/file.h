@@ -2,6 +2,8 @@
 // Files: read whole, map, and write atomically (temporary file beside the target, fsync, rename,
 // fsync of the folder), so that a crash or a full disk leaves the old file. A target that exists
 // and is no regular file (/dev/stdout, a pipe) is written directly; a symbolic link is followed.
+// Temporary files are called <target>.milo-<n>.tmp and locked while they are written: what a killed
+// process leaves is recognized by its lock being free, and removed when the target is written next.
 //
 // MILO_ERR_NOT_FOUND: no such file or folder. MILO_ERR_INVALID: not a file of the kind asked for,
 // or larger than allowed. MILO_ERR_IO: the system's reason stands in the message.
@@ -33,6 +35,8 @@ MILO_MUST_USE milo_status milo_writer_write(milo_writer *writer, const void *dat
 // Flushes, syncs, renames. The writer must still be closed.
 MILO_MUST_USE milo_status milo_writer_commit(milo_writer *writer, milo_diag *diag);
 void milo_writer_close(milo_writer *writer);  // NULL allowed
+// Removes what killed processes left of writes to path. Temporary files in use stay, others' too.
+void milo_file_sweep(const char *path);
 // False for a target that is no regular file: it has no folder of its own for files beside it.
 bool milo_writer_is_file(const milo_writer *writer);
 // 64-bit checksum of all bytes written so far (see milo_checksum).

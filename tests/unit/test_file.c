@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/file.h"
 #include "tap.h"
@@ -98,6 +99,101 @@ static void test_without_commit_nothing_changes(void) {
   CHECK(holds(path, "old"));
   CHECK(count_entries() == 1);
   milo_writer_close(NULL);
+}
+
+// Runs `function` in another process, killed as by kill -9 when it has written to the pipe.
+static void in_killed_process(void (*function)(void)) {
+  int ends[2], status = 0;
+  char ready;
+  if (!CHECK(pipe(ends) == 0)) return;
+  const pid_t child = fork();
+  if (child == 0) {
+    function();
+    if (write(ends[1], "", 1) != 1) _exit(1);
+    for (;;) pause();
+  }
+  CHECK(read(ends[0], &ready, 1) == 1);
+  CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+  close(ends[0]);
+  close(ends[1]);
+}
+
+static void write_and_wait(void) {
+  milo_writer *writer, *second;
+  if (milo_writer_open(in_folder("a.txt"), NULL, &writer) != MILO_OK ||
+      milo_writer_write(writer, "half a file", 11, NULL) != MILO_OK ||
+      milo_writer_open(in_folder("a.txt"), NULL, &second) != MILO_OK)
+    _exit(1);
+}
+
+static void test_what_a_killed_writer_leaves_is_removed(void) {
+  const char *path = in_folder("a.txt");
+  CHECK(milo_file_write(path, "old", 3, NULL) == MILO_OK);
+  in_killed_process(write_and_wait);
+  CHECK(count_entries() == 3);
+  CHECK(holds(path, "old"));
+  // The next write of the same file takes the place of the first; sweeping removes all.
+  CHECK(milo_file_write(path, "new", 3, NULL) == MILO_OK);
+  CHECK(holds(path, "new") && count_entries() == 2);
+  in_killed_process(write_and_wait);
+  milo_file_sweep(path);
+  CHECK(holds(path, "new") && count_entries() == 1);
+
+  // Never one that is being written, or a file that only has such a name.
+  milo_writer *first, *second;
+  if (!CHECK(milo_writer_open(path, NULL, &first) == MILO_OK)) return;
+  if (!CHECK(milo_writer_open(path, NULL, &second) == MILO_OK)) return;
+  CHECK(milo_writer_write(first, "first", 5, NULL) == MILO_OK);
+  CHECK(milo_writer_write(second, "second", 6, NULL) == MILO_OK);
+  milo_file_sweep(path);
+  CHECK(count_entries() == 3);
+  CHECK(milo_writer_commit(second, NULL) == MILO_OK && holds(path, "second"));
+  CHECK(milo_writer_commit(first, NULL) == MILO_OK && holds(path, "first"));
+  milo_writer_close(first);
+  milo_writer_close(second);
+  char link[512];
+  snprintf(link, sizeof link, "%s", in_folder("a.txt.milo-0.tmp"));
+  CHECK(symlink("a.txt", link) == 0);
+  milo_file_sweep(path);
+  CHECK(milo_file_write(path, "beside a link", 13, NULL) == MILO_OK);
+  CHECK(count_entries() == 2 && unlink(link) == 0);
+  milo_file_sweep(in_folder("no/such/folder"));
+}
+
+// Every write of many processes to one target succeeds, and nothing is left.
+static void test_many_writers_of_one_file(void) {
+  enum { WRITERS = 4, WRITES = 150 };
+  const char *path = in_folder("a.txt");
+  pid_t children[WRITERS];
+  for (int i = 0; i < WRITERS; i++) {
+    children[i] = fork();
+    if (children[i] != 0) continue;
+    for (int k = 0; k < WRITES; k++)
+      if (milo_file_write(path, "shared", 6, NULL) != MILO_OK) _exit(1);
+    _exit(0);
+  }
+  for (int i = 0, status = -1; i < WRITERS; i++)
+    CHECK(waitpid(children[i], &status, 0) == children[i] && status == 0);
+  CHECK(holds(path, "shared") && count_entries() == 1);
+}
+
+// The system's own reason, also where something else was asked after it was known.
+static void test_read_only_folders(void) {
+  char below[600];
+  snprintf(below, sizeof below, "%s/new", in_folder("locked"));
+  CHECK(mkdir(in_folder("locked"), 0555) == 0);
+  const bool root = geteuid() == 0;
+  if (root && (chmod(folder, 0755) != 0 || seteuid(65534) != 0)) SKIP("root may write everything");
+  milo_diag diag = {0};
+  const milo_status made = milo_file_make_dir(below, &diag);
+  const milo_status written = milo_file_write(below, "x", 1, &diag);
+  if (root) CHECK(seteuid(0) == 0);
+  CHECK(made == MILO_ERR_IO && written == MILO_ERR_IO);
+  const char *first = strstr(milo_diag_text(&diag), "Permission denied");
+  if (!CHECK(first && strstr(first + 1, "Permission denied")))
+    printf("# %s\n", milo_diag_text(&diag));
+  milo_diag_deinit(&diag);
+  CHECK(rmdir(in_folder("locked")) == 0);
 }
 
 // A disk that is full after 64 KiB: the file-size limit gives the same error path.
@@ -215,6 +311,9 @@ int main(void) {
   RUN(test_reads_pipes);
   RUN(test_map);
   RUN(test_without_commit_nothing_changes);
+  RUN(test_what_a_killed_writer_leaves_is_removed);
+  RUN(test_many_writers_of_one_file);
+  RUN(test_read_only_folders);
   RUN(test_failed_write_leaves_the_old_file);
   RUN(test_devices_are_written_directly);
   RUN(test_links_are_followed);
