@@ -55,6 +55,14 @@ static inline void run_parse(const char *text, run_tensors *out) {
   }
 }
 
+// Does text call op? "rms_norm(" is in "rms_norm_grad(" no more than in "my_rms_norm(".
+static inline bool run_calls(const char *text, const char *op) {
+  const size_t length = strlen(op);
+  for (const char *p = text; (p = strstr(p, op)) != NULL; p++)
+    if (p[length] == '(' && (p == text || p[-1] == ' ')) return true;
+  return false;
+}
+
 // The program of one function main with these inputs and outputs.
 static inline milo_program *run_program(const run_tensors *inputs, const char *body,
                                         const run_tensors *results, milo_diag *diag) {
@@ -118,28 +126,30 @@ static inline milo_status run_func(milo_device *device, const milo_func *func,
   return status;
 }
 
-// |got - wanted| in units of what the element type can hold; NaN equals NaN only.
-static inline bool run_close(milo_dtype dtype, double got, double wanted, double steps) {
-  if (isnan(wanted) || isnan(got)) return isnan(wanted) && isnan(got);
-  if (got == wanted) return true;
-  if (isinf(wanted) || isinf(got)) return false;
-  const double unit = dtype == MILO_FP64   ? 1e-15
-                      : dtype == MILO_FP32 ? 1.2e-7
-                      : dtype == MILO_FP16 ? 9.8e-4
-                      : dtype == MILO_BF16 ? 7.9e-3
-                                           : 0;
-  return fabs(got - wanted) <= unit * steps * fmax(1, fabs(wanted));
+// One unit in the last place of a number near 1; integers: 0.
+static inline double run_unit(milo_dtype dtype) {
+  return dtype == MILO_FP64   ? 0x1p-52
+         : dtype == MILO_FP32 ? 0x1p-23
+         : dtype == MILO_FP16 ? 0x1p-10
+         : dtype == MILO_BF16 ? 0x1p-7
+                              : 0;
 }
 
+// Every element within steps units of the tensor's greatest finite value.
 static inline bool run_compare(const run_tensors *got, const run_tensors *wanted, double steps) {
   bool close = true;
-  for (int i = 0; i < wanted->count; i++)
-    for (size_t k = 0; k < wanted->items[i].count; k++) {
-      const double g = got->items[i].values[k], w = wanted->items[i].values[k];
-      if (run_close(wanted->items[i].type.dtype, g, w, steps)) continue;
-      printf("# %s[%zu]: got %.9g, wanted %.9g\n", wanted->items[i].name, k, g, w);
+  for (int i = 0; i < wanted->count; i++) {
+    const run_tensor *t = &wanted->items[i];
+    double scale = 0;
+    for (size_t k = 0; k < t->count; k++) scale = compare_scale(scale, t->values[k]);
+    const double bound = run_unit(t->type.dtype) * steps * scale;
+    for (size_t k = 0; k < t->count; k++) {
+      const double g = got->items[i].values[k], w = t->values[k];
+      if (compare_near(g, w, bound)) continue;
+      printf("# %s[%zu]: got %.9g, wanted %.9g within %.3g\n", t->name, k, g, w, bound);
       close = false;
     }
+  }
   return close;
 }
 

@@ -18,10 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compare.h"
+
 // All give whether the check held, so that a case can stop: if (!CHECK(p)) return;
 #define CHECK(condition) tap_check((condition), __FILE__, __LINE__, #condition)
 #define CHECK_STR(got, wanted) tap_check_str((got), (wanted), __FILE__, __LINE__, #got)
-// |got - wanted| <= tolerance; fails for NaN.
+// |got - wanted| <= tolerance; NaN and infinities must be wanted, see compare.h.
 #define CHECK_NEAR(got, wanted, tolerance) \
   tap_check_near((got), (wanted), (tolerance), __FILE__, __LINE__, #got)
 #define RUN(function) tap_run(#function, function)
@@ -54,7 +56,7 @@ static inline bool tap_check_str(const char *got, const char *wanted, const char
 
 static inline bool tap_check_near(double got, double wanted, double tolerance, const char *file,
                                   int line, const char *what) {
-  const bool held = got == wanted || fabs(got - wanted) <= tolerance;
+  const bool held = compare_near(got, wanted, tolerance);
   if (!tap_check(held, file, line, what))
     printf("#   got %.9g, wanted %.9g within %.3g\n", got, wanted, tolerance);
   return held;

@@ -94,10 +94,10 @@ static void check_device(const char *device, size_t i) {
                                       .user = &got};
   if (!CHECK(milo_train(ctx, model, ids, TOKENS, &options, NULL) == MILO_OK))
     printf("# %s\n", milo_error(ctx));
-  double worst[2] = {0, 0};
+  double worst[2] = {0, 0};  // seen: 2e-7
   for (size_t step = 0; step < got.count; step++) {
-    CHECK_NEAR(got.loss[step], wanted.loss[step], 1e-4 * wanted.loss[step]);
-    CHECK_NEAR(got.norm[step], wanted.norm[step], 1e-4 * wanted.norm[step]);
+    CHECK_NEAR(got.loss[step], wanted.loss[step], 1e-6 * wanted.loss[step]);
+    CHECK_NEAR(got.norm[step], wanted.norm[step], 1e-6 * wanted.norm[step]);
     worst[0] = fmax(worst[0], fabs(got.loss[step] / wanted.loss[step] - 1));
     worst[1] = fmax(worst[1], fabs(got.norm[step] / wanted.norm[step] - 1));
   }

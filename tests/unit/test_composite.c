@@ -168,13 +168,14 @@ static void run_case(const composite_case *c, const char *dtype, double steps) {
   milo_diag_deinit(&diag);
 }
 
+// Seen: 1.8 units.
 static void test_fp32(void) {
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) run_case(&cases[i], "fp32", 40);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) run_case(&cases[i], "fp32", 6);
 }
 
-// Expanded programs round each step, so a few roundings may add up.
+// Expanded programs round each step, so a few roundings may add up: 1.7 units seen.
 static void test_fp16(void) {
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) run_case(&cases[i], "fp16", 12);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) run_case(&cases[i], "fp16", 4);
 }
 
 static void test_every_composite_has_a_case(void) {
@@ -183,7 +184,7 @@ static void test_every_composite_has_a_case(void) {
     if ((info->traits & MILO_OP_COMPOSITE) == 0) continue;
     bool found = false;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-      found = found || strstr(cases[i].body, info->name) != NULL;
+      found = found || run_calls(cases[i].body, info->name);
     if (!CHECK(found) || !CHECK(info->decompose != NULL)) printf("# %s\n", info->name);
   }
 }

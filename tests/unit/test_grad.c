@@ -311,17 +311,21 @@ static void check_differences(const grad_case *c, runner *f, const runner *joint
   }
 }
 
-// The largest |a - b| over max(1, |b|), outputs matched by name.
+// The largest |a - b| over the greatest |b| of its tensor, outputs matched by name.
 static double distance(const runner *a, const runner *b) {
   double worst = 0;
   for (size_t i = 0; i < a->outputs; i++)
     for (size_t k = 0; k < b->outputs; k++) {
       const milo_value *va = output_of(a, i), *vb = output_of(b, k);
       if (strcmp(va->name, vb->name) != 0) continue;
+      double scale = 0;
+      for (size_t e = 0; e < milo_type_elements(&va->type); e++)
+        scale = compare_scale(scale, element(vb, b->out[k], e));
       for (size_t e = 0; e < milo_type_elements(&va->type); e++) {
         const double x = element(va, a->out[i], e), y = element(vb, b->out[k], e);
-        const double gap = x == y || (isnan(x) && isnan(y)) ? 0 : fabs(x - y) / fmax(1, fabs(y));
-        if (!(gap <= worst)) worst = isnan(gap) ? (double)INFINITY : gap;
+        if (compare_near(x, y, 0)) continue;
+        const bool finite = isfinite(x) && isfinite(y) && scale > 0;
+        worst = fmax(worst, finite ? fabs(x - y) / scale : (double)INFINITY);
       }
     }
   return worst;
@@ -427,12 +431,13 @@ static void check_case(const grad_case *c, const device_list *devices, bool *cov
           check_same(c, device, expanded, &joint, 1e-12, &diag);
         }
         for (size_t d = 0; d < devices->count; d++) {
-          check_dtype(c, devices->items[d], "fp32", false, &joint, 2e-4);
-          check_dtype(c, devices->items[d], "fp16", false, &joint, 0.1);
-          check_dtype(c, devices->items[d], "bf16", false, &joint, 0.5);
+          // Seen: 4e-7, 2.8e-3, 2.9e-2 of each tensor's greatest value.
+          check_dtype(c, devices->items[d], "fp32", false, &joint, 2e-6);
+          check_dtype(c, devices->items[d], "fp16", false, &joint, 1e-2);
+          check_dtype(c, devices->items[d], "bf16", false, &joint, 6e-2);
           if (!composite) continue;
-          check_dtype(c, devices->items[d], "fp32", true, &joint, 2e-4);
-          check_dtype(c, devices->items[d], "fp16", true, &joint, 0.1);
+          check_dtype(c, devices->items[d], "fp32", true, &joint, 2e-6);
+          check_dtype(c, devices->items[d], "fp16", true, &joint, 1e-2);
         }
       }
     }
@@ -468,7 +473,8 @@ static void test_adamw(void) {
   static const struct {
     const char *dtype;
     double tolerance;
-  } types[] = {{"fp64", 1e-12}, {"fp32", 1e-5}, {"fp16", 1e-2}, {"bf16", 5e-2}};
+  } types[] = {{"fp64", 1e-12}, {"fp32", 3e-7}, {"fp16", 2e-3}, {"bf16", 1e-2}};
+  // Seen: 3e-16, 8e-8, 5e-4, 3.5e-3.
   const device_list devices = open_devices();
   const milo_pass_options expand = {.eval = NULL};
   milo_diag diag = {0};
