@@ -328,6 +328,7 @@ MILO_API MILO_MUST_USE milo_status milo_tokens_save(milo_ctx *ctx, const char *p
 typedef struct milo_model_config {
   size_t struct_bytes;
   int64_t dim, hidden, layers, heads, kv_heads, head_dim, seq, vocab;
+  /* kv_heads 0: heads; head_dim 0: dim / heads, which must then be whole */
   double rope_theta;   /* 0: 10000 */
   double norm_epsilon; /* 0: 1e-5 */
   bool rope_half;      /* pairs (i, i + head_dim/2) instead of (2i, 2i+1) */
@@ -350,6 +351,9 @@ MILO_API MILO_MUST_USE milo_status milo_model_load(milo_ctx *ctx, const char *pa
 /* llama2.c version 0 (version 1 with the magic if version1). */
 MILO_API MILO_MUST_USE milo_status milo_model_save(milo_ctx *ctx, const milo_model *model,
                                                    const char *path, bool version1);
+/* Why no llama2.c file can hold the model ("qk_norm is set"): milo_model_save then gives
+   MILO_ERR_UNSUPPORTED, and milo_train writes no model.bin. NULL: one can. */
+MILO_API const char *milo_model_save_obstacle(const milo_model *model);
 MILO_API void milo_model_destroy(milo_model *model);
 MILO_API void milo_model_get_config(const milo_model *model, milo_model_config *out_config);
 MILO_API uint64_t milo_model_parameter_count(const milo_model *model);

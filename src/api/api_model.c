@@ -37,6 +37,10 @@ milo_status milo_model_save(milo_ctx *ctx, const milo_model *model, const char *
   return milo_llama2c_write(model, path, version1, milo_ctx_begin(ctx));
 }
 
+const char *milo_model_save_obstacle(const milo_model *model) {
+  return milo_llama2c_obstacle(&model->config);
+}
+
 void milo_model_get_config(const milo_model *model, milo_model_config *out_config) {
   *out_config = model->config;
 }

@@ -86,6 +86,10 @@ milo_status milo_model_config_complete(const milo_model_config *config, milo_dia
   memset(out_config, 0, sizeof *out_config);
 
   if (c.kv_heads == 0) c.kv_heads = c.heads;
+  if (c.head_dim == 0 && c.heads > 0 && c.dim > 0 && c.dim % c.heads != 0)
+    return FAIL(
+        "model: dim (%lld) is not a multiple of heads (%lld), so that head_dim must be given",
+        (long long)c.dim, (long long)c.heads);
   if (c.head_dim == 0 && c.heads > 0) c.head_dim = c.dim / c.heads;
   if (c.rope_theta == 0) c.rope_theta = 10000;
   if (c.norm_epsilon == 0) c.norm_epsilon = 1e-5;

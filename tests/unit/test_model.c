@@ -119,6 +119,11 @@ static void test_configs_are_checked(void) {
              "not a multiple");
   c = tiny_config(), c.dim = 9;
   fails_with(milo_model_config_complete(&c, &diag, &out), MILO_ERR_INVALID, &diag, "even number");
+  c = tiny_config(), c.dim = 30, c.heads = 7;
+  fails_with(milo_model_config_complete(&c, &diag, &out), MILO_ERR_INVALID, &diag,
+             "dim (30) is not a multiple of heads (7), so that head_dim must be given");
+  c.head_dim = 4;
+  CHECK(milo_model_config_complete(&c, &diag, &out) == MILO_OK && out.head_dim == 4);
   c = tiny_config(), c.norm_epsilon = -1;
   fails_with(milo_model_config_complete(&c, &diag, &out), MILO_ERR_INVALID, &diag, "norm_epsilon");
   c = tiny_config(), c.rope_theta = -1;

@@ -194,23 +194,41 @@ static milo_status train_tokenizer(const request *r, job *j, size_t vocab) {
   return status;
 }
 
-static milo_status prepare(const request *r, job *j) {
+// The tokenizer must be the one that the model's weights, if it has some, were trained with.
+static int check_tokenizer(const command *cmd, const request *r, const job *j,
+                           const milo_model_config *config) {
+  const char *weights = r->init ? r->init : r->resume ? r->out : NULL;
+  if (!j->tokenizer && weights && !is_token_file(r->data))
+    return usage_error(cmd,
+                       "%s needs the tokenizer of %" PRId64
+                       " tokens that its weights were trained with: --tokenizer FILE",
+                       weights, config->vocab);
+  if (j->tokenizer && (int64_t)milo_tokenizer_vocab(j->tokenizer) > config->vocab)
+    return fail_text("the tokenizer %s%s has %zu tokens, the model's vocabulary %" PRId64,
+                     r->tokenizer ? r->tokenizer : weights, r->tokenizer ? "" : "/tokenizer.bin",
+                     milo_tokenizer_vocab(j->tokenizer), config->vocab);
+  return EXIT_OK;
+}
+
+static int prepare(const command *cmd, const request *r, job *j) {
   milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
   milo_status status = choose_model(r, j, &config);
   if (status == MILO_OK)
     status = find_tokenizer(j->ctx, r->tokenizer, r->init ? r->init : (r->resume ? r->out : ""),
                             &j->tokenizer);
+  if (status != MILO_OK) return fail_with(j->ctx, status);
   // The default model is made to fit the tokenizer; one that was asked for is left as it is.
-  if (status == MILO_OK && j->tokenizer && !r->model && !r->init && !r->resume &&
-      r->vocab == NOT_GIVEN)
+  if (j->tokenizer && !r->model && !r->init && !r->resume && r->vocab == NOT_GIVEN)
     config.vocab = (int64_t)milo_tokenizer_vocab(j->tokenizer);
-  if (status == MILO_OK && !j->tokenizer && !is_token_file(r->data))
+  const int code = check_tokenizer(cmd, r, j, &config);
+  if (code != EXIT_OK) return code;
+  if (!j->tokenizer && !is_token_file(r->data))
     status = train_tokenizer(r, j, (size_t)config.vocab);
   if (status == MILO_OK)
     status = load_tokens(j->ctx, r->data, (size_t)config.vocab, j->tokenizer, &j->data);
   if (status == MILO_OK && !j->model)
     status = milo_model_create(j->ctx, &config, r->seed, &j->model);
-  return status;
+  return status == MILO_OK ? EXIT_OK : fail_with(j->ctx, status);
 }
 
 static int train(const request *r, job *j, milo_train_options *options) {
@@ -221,6 +239,10 @@ static int train(const request *r, job *j, milo_train_options *options) {
   const uint64_t parameters = milo_model_parameter_count(j->model);
   fprintf(stderr, "model: %.2f M parameters; data: %zu tokens\n", (double)parameters / 1e6,
           j->data.count);
+  const char *obstacle = milo_model_save_obstacle(j->model);
+  if (r->out && obstacle)
+    fprintf(stderr, "model.bin is not written: a llama2.c file cannot hold this model (%s)\n",
+            obstacle);
   milo_status status = milo_train(j->ctx, j->model, j->data.ids, j->data.count, options, &result);
   const bool stopped = status == MILO_ERR_INTERRUPTED;
   if (stopped && p.terminal) fputc('\n', stderr);
@@ -316,8 +338,8 @@ int cmd_train(int argc, char **argv) {
   job j = {.ctx = open_ctx(&common)};
   if (!j.ctx) return EXIT_FAILED;
   stop_on_signal();
-  const milo_status status = prepare(&r, &j);
-  code = status == MILO_OK ? train(&r, &j, &train_options) : fail_with(j.ctx, status);
+  code = prepare(&cmd, &r, &j);
+  if (code == EXIT_OK) code = train(&r, &j, &train_options);
   milo_free(j.data.ids);
   milo_tokenizer_destroy(j.tokenizer);
   milo_model_destroy(j.model);
