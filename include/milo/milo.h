@@ -12,8 +12,10 @@
  *             independent of each other. Milo's own worker threads belong to the context.
  * Text        UTF-8. Sizes are in elements unless the name says _bytes. Tensors are row-major,
  *             little-endian. Losses are in nats.
- * Growth      option structs begin with struct_bytes; set it with MILO_OPTIONS_INIT(type) and set
- *             only what differs from the defaults.
+ * Growth      option structs begin with struct_bytes; begin with MILO_OPTIONS_INIT(type) and set
+ *             only what differs from the defaults. A struct whose struct_bytes was not set (0) is
+ *             MILO_ERR_INVALID; one with an option that this version of the library does not know
+ *             is MILO_ERR_UNSUPPORTED.
  */
 #ifndef MILO_MILO_H
 #define MILO_MILO_H
@@ -39,10 +41,18 @@ extern "C" {
 #define MILO_MUST_USE
 #endif
 
-/* Initializer of an option struct: every field 0 means "the default", see each struct. */
+/* Initializer of an option struct: every field 0 means "the default", see each struct.
+   milo_train_options options = MILO_OPTIONS_INIT(milo_train_options); */
 #ifdef __cplusplus
-#define MILO_OPTIONS_INIT(type) \
-  { sizeof(type) }
+extern "C++" {
+template <typename Options>
+inline Options milo_options_init() {
+  Options options = Options();
+  options.struct_bytes = sizeof(Options);
+  return options;
+}
+}
+#define MILO_OPTIONS_INIT(type) milo_options_init<type>()
 #else
 #define MILO_OPTIONS_INIT(type) \
   { .struct_bytes = sizeof(type) }
@@ -105,12 +115,15 @@ typedef struct milo_ctx_options {
   const char *cpu_mask; /* comma list of instruction sets to allow ("avx2,f16c"); NULL: all found */
 } milo_ctx_options;
 
-/* options may be NULL. */
+/* options may be NULL. After a failure milo_error(NULL) says why. */
 MILO_API MILO_MUST_USE milo_status milo_ctx_create(const milo_ctx_options *options,
                                                    milo_ctx **out_ctx);
+/* May come before what was made from the context is destroyed: all of that stays usable, and
+   kernels keep the context's threads and devices until the last of them is gone. */
 MILO_API void milo_ctx_destroy(milo_ctx *ctx);
 
-/* Text of the last failure on this context, "" if there was none; valid until the next call. */
+/* Text of the last failure on this context, "" if there was none; valid until the next call.
+   NULL: of this thread's last milo_ctx_create. */
 MILO_API const char *milo_error(const milo_ctx *ctx);
 MILO_API const char *milo_status_name(milo_status status);
 MILO_API const char *milo_version(void);

@@ -3,6 +3,7 @@
 #include "api/ctx.h"
 #include "api/program.h"
 #include "base/number.h"
+#include "base/option_struct.h"
 #include "base/str.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
@@ -110,8 +111,8 @@ milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
                               const milo_grad_options *given, milo_program **out_program) {
   *out_program = NULL;
   milo_diag *diag = milo_ctx_begin(ctx);
-  milo_grad_options options = MILO_OPTIONS_INIT(milo_grad_options);
-  MILO_COPY_OPTIONS(options, given);
+  milo_grad_options options;
+  MILO_TRY(milo_take_options(milo_grad_options, given, diag, &options));
   const milo_func *func;
   MILO_TRY(milo_program_need_func(program, options.function, diag, &func));
   MILO_TRY(milo_ir_verify_func(func, diag));
@@ -121,9 +122,11 @@ milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
   made->attrs.capacity = made->attrs.count;
   made->final_newline = true;
   const milo_status status = differentiate(made, func, &options, diag);
-  if (status == MILO_OK)
+  if (status == MILO_OK) {
+    milo_program_describe(made);
     *out_program = made;
-  else
+  } else {
     milo_program_destroy(made);
+  }
   return status;
 }

@@ -5,6 +5,7 @@
 
 #include "api/ctx.h"
 #include "api/program.h"
+#include "base/option_struct.h"
 #include "ir/op.h"
 
 struct milo_kernel {
@@ -66,8 +67,8 @@ milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
                          const milo_compile_options *given, milo_kernel **out_kernel) {
   *out_kernel = NULL;
   milo_diag *diag = milo_ctx_begin(ctx);
-  milo_compile_options options = MILO_OPTIONS_INIT(milo_compile_options);
-  MILO_COPY_OPTIONS(options, given);
+  milo_compile_options options;
+  MILO_TRY(milo_take_options(milo_compile_options, given, diag, &options));
   const milo_func *func;
   MILO_TRY(milo_program_need_func(program, options.function, diag, &func));
   MILO_TRY(milo_ir_verify_func(func, diag));  // a device may then rely on what it says
@@ -76,6 +77,7 @@ milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
   milo_kernel *kernel = calloc(1, sizeof *kernel);
   if (kernel == NULL) return MILO_ERR_NO_MEMORY;
   kernel->ctx = ctx;
+  milo_ctx_retain(ctx);
   milo_type *types = MILO_NEW_ARRAY(&kernel->arena, milo_type, func->body->param_count);
   milo_status status =
       milo_program_input_types(func, options.inputs, options.input_count, diag, types);
@@ -96,6 +98,7 @@ void milo_kernel_destroy(milo_kernel *kernel) {
     milo_buffer_release(kernel->buffers[i]);
   milo_executable_destroy(kernel->executable);
   milo_arena_deinit(&kernel->arena);
+  milo_ctx_destroy(kernel->ctx);  // last: the device is its
   free(kernel);
 }
 

@@ -4,6 +4,7 @@
 
 #include "api/ctx.h"
 #include "base/file.h"
+#include "base/option_struct.h"
 #include "generate/eval.h"
 #include "generate/generate.h"
 #include "model/config.h"
@@ -51,13 +52,13 @@ milo_status milo_generate(milo_ctx *ctx, const milo_model *model, const uint32_t
                           size_t prompt_count, const milo_generate_options *given,
                           uint32_t **out_ids, size_t *out_count, milo_generate_stats *out_stats) {
   milo_diag *diag = milo_ctx_begin(ctx);
-  milo_generate_options options = MILO_OPTIONS_INIT(milo_generate_options);
-  MILO_COPY_OPTIONS(options, given);
+  milo_generate_options options;
   milo_generate_stats stats = {0};
   size_t steps = 0, count = 0;
   if (out_ids) *out_ids = NULL;
   if (out_count) *out_count = 0;
   if (out_stats) *out_stats = stats;
+  MILO_TRY(milo_take_options(milo_generate_options, given, diag, &options));
   milo_device *device = NULL;
   MILO_TRY(milo_ctx_device(ctx, options.device, &device));
   MILO_TRY(milo_generate_steps(model, prompt, prompt_count, &options, diag, &steps));
@@ -79,9 +80,9 @@ milo_status milo_generate(milo_ctx *ctx, const milo_model *model, const uint32_t
 milo_status milo_eval(milo_ctx *ctx, const milo_model *model, const uint32_t *ids, size_t count,
                       const milo_eval_options *given, milo_eval_result *out_result) {
   milo_diag *diag = milo_ctx_begin(ctx);
-  milo_eval_options options = MILO_OPTIONS_INIT(milo_eval_options);
-  MILO_COPY_OPTIONS(options, given);
+  milo_eval_options options;
   *out_result = (milo_eval_result){0};
+  MILO_TRY(milo_take_options(milo_eval_options, given, diag, &options));
   milo_device *device = NULL;
   MILO_TRY(milo_ctx_device(ctx, options.device, &device));
   return milo_eval_run(device, model, ids, count, &options, diag, out_result);
@@ -90,9 +91,10 @@ milo_status milo_eval(milo_ctx *ctx, const milo_model *model, const uint32_t *id
 milo_status milo_train(milo_ctx *ctx, milo_model *model, const uint32_t *ids, size_t count,
                        const milo_train_options *given, milo_train_result *out_result) {
   milo_diag *diag = milo_ctx_begin(ctx);
-  milo_train_options options = MILO_OPTIONS_INIT(milo_train_options);
-  MILO_COPY_OPTIONS(options, given);
+  milo_train_options options;
   milo_train_result result = {0};
+  if (out_result) *out_result = result;
+  MILO_TRY(milo_take_options(milo_train_options, given, diag, &options));
   milo_device *device = NULL;
   milo_status status = milo_ctx_device(ctx, options.device, &device);
   if (status == MILO_OK)

@@ -36,10 +36,12 @@ static milo_status parse(const char *text, size_t bytes, const char *name, const
   milo_program *program;
   MILO_TRY(milo_text_parse(text, bytes, name, diag, &program));
   const milo_status status = model_path ? milo_blob_resolve(program, model_path, diag) : MILO_OK;
-  if (status == MILO_OK)
+  if (status == MILO_OK) {
+    milo_program_describe(program);
     *out_program = program;
-  else
+  } else {
     milo_program_destroy(program);
+  }
   return status;
 }
 
@@ -142,23 +144,23 @@ const char *milo_program_function_name(const milo_program *program, size_t funct
   return function < program->func_count ? program->funcs[function]->name : NULL;
 }
 
-static size_t describe(const milo_func *func, milo_value *const *values, size_t count,
-                       milo_value_info *out, size_t max) {
-  for (size_t i = 0; i < count && i < max; i++)
-    out[i] = milo_value_info_make(&func->program->arena, values[i]);
+static size_t copy_signature(const milo_func *func, size_t first, size_t count,
+                             milo_value_info *out, size_t max) {
+  for (size_t i = 0; i < count && i < max; i++) out[i] = func->signature[first + i];
   return count;
 }
 
 size_t milo_program_inputs(const milo_program *program, const char *function, milo_value_info *out,
                            size_t max) {
   const milo_func *func = milo_program_find_func(program, function);
-  return func ? describe(func, func->body->params, func->body->param_count, out, max) : 0;
+  return func ? copy_signature(func, 0, func->body->param_count, out, max) : 0;
 }
 
 size_t milo_program_outputs(const milo_program *program, const char *function, milo_value_info *out,
                             size_t max) {
   const milo_func *func = milo_program_find_func(program, function);
-  return func ? describe(func, func->body->outputs, func->body->output_count, out, max) : 0;
+  if (!func) return 0;
+  return copy_signature(func, func->body->param_count, func->body->output_count, out, max);
 }
 
 // Calls fn for every operation, those of nested blocks after the one that holds them.

@@ -2,39 +2,56 @@
 // Contexts: diagnostics, threads, processor, devices.
 #include "api/ctx.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cpu.h"
+#include "base/option_struct.h"
+
+enum { MAX_THREADS = 1024 };
+
+// Why the last context of this thread could not be made: there is none that could hold it.
+static _Thread_local char create_error[512];
+
+static milo_status configure(milo_ctx *ctx, const milo_ctx_options *given) {
+  milo_ctx_options options;
+  MILO_TRY(milo_take_options(milo_ctx_options, given, &ctx->diag, &options));
+  unsigned caps = milo_cpu_detect();
+  if (options.cpu_mask != NULL) {
+    unsigned mask = 0;
+    MILO_TRY(milo_cpu_parse_mask(options.cpu_mask, &ctx->diag, &mask));
+    caps &= mask;
+  }
+  if (options.threads < 0 || options.threads > MAX_THREADS)
+    return milo_fail(&ctx->diag, MILO_NO_LOC, MILO_ERR_INVALID, "threads is %d, not in 0..%d",
+                     options.threads, MAX_THREADS);
+  ctx->host.cpu_caps = caps;
+  milo_cpu_format(caps, ctx->cpu, sizeof ctx->cpu);
+  return milo_pool_create(options.threads > 0 ? options.threads : milo_cpu_count(), &ctx->diag,
+                          &ctx->host.pool);
+}
 
 milo_status milo_ctx_create(const milo_ctx_options *given, milo_ctx **out_ctx) {
   *out_ctx = NULL;
-  milo_ctx_options options = MILO_OPTIONS_INIT(milo_ctx_options);
-  MILO_COPY_OPTIONS(options, given);
+  create_error[0] = '\0';
   milo_ctx *ctx = calloc(1, sizeof *ctx);
   if (ctx == NULL) return MILO_ERR_NO_MEMORY;
-  unsigned caps = milo_cpu_detect();
-  milo_status status = MILO_OK;
-  if (options.cpu_mask != NULL) {
-    unsigned mask = 0;
-    status = milo_cpu_parse_mask(options.cpu_mask, NULL, &mask);
-    caps &= mask;
-  }
-  if (options.threads < 0 || options.threads > 1024) status = MILO_ERR_INVALID;
-  if (status == MILO_OK)
-    status = milo_pool_create(options.threads > 0 ? options.threads : milo_cpu_count(), NULL,
-                              &ctx->host.pool);
+  ctx->refs = 1;
+  const milo_status status = configure(ctx, given);
   if (status != MILO_OK) {
+    snprintf(create_error, sizeof create_error, "%s", milo_diag_text(&ctx->diag));
     milo_ctx_destroy(ctx);
     return status;
   }
-  ctx->host.cpu_caps = caps;
-  milo_cpu_format(caps, ctx->cpu, sizeof ctx->cpu);
   *out_ctx = ctx;
   return MILO_OK;
 }
 
+void milo_ctx_retain(milo_ctx *ctx) { ctx->refs++; }
+
 void milo_ctx_destroy(milo_ctx *ctx) {
-  if (ctx == NULL) return;
+  if (ctx == NULL || --ctx->refs > 0) return;
   for (size_t i = 0; i < MILO_CTX_MAX_DEVICES; i++) milo_device_close(ctx->devices[i]);
   milo_pool_destroy(ctx->host.pool);
   milo_diag_deinit(&ctx->diag);
@@ -59,7 +76,9 @@ milo_status milo_ctx_device(milo_ctx *ctx, const char *name, milo_device **out_d
   return milo_device_open(name, &ctx->host, &ctx->diag, out_device);  // reports the unknown name
 }
 
-const char *milo_error(const milo_ctx *ctx) { return milo_diag_text(&ctx->diag); }
+const char *milo_error(const milo_ctx *ctx) {
+  return ctx != NULL ? milo_diag_text(&ctx->diag) : create_error;
+}
 const char *milo_version(void) { return MILO_VERSION; }
 const char *milo_ctx_cpu(const milo_ctx *ctx) { return ctx->cpu; }
 int milo_ctx_threads(const milo_ctx *ctx) { return milo_pool_threads(ctx->host.pool); }

@@ -4,8 +4,6 @@
 #ifndef MILO_API_CTX_H
 #define MILO_API_CTX_H
 
-#include <string.h>
-
 #include "base/status.h"
 #include "device/device.h"
 
@@ -14,6 +12,7 @@ enum { MILO_CTX_MAX_DEVICES = 8 };
 struct milo_ctx {
   milo_diag diag;
   milo_host host;
+  int refs;  // the client's and one of each kernel
   char cpu[160];
   milo_device *devices[MILO_CTX_MAX_DEVICES];  // opened on first use, by row of milo_device_types
 };
@@ -23,13 +22,7 @@ milo_diag *milo_ctx_begin(milo_ctx *ctx);
 // The device of that name (NULL: "cpu"), opened on first use and owned by the context.
 MILO_MUST_USE milo_status milo_ctx_device(milo_ctx *ctx, const char *name,
                                           milo_device **out_device);
-
-// Copies the fields that the caller's version of an option struct has; given may be NULL.
-#define MILO_COPY_OPTIONS(options, given)                                                        \
-  do {                                                                                           \
-    if ((given) != NULL)                                                                         \
-      memcpy(&(options), (given),                                                                \
-             (given)->struct_bytes < sizeof(options) ? (given)->struct_bytes : sizeof(options)); \
-  } while (0)
+// One more reference, given back with milo_ctx_destroy.
+void milo_ctx_retain(milo_ctx *ctx);
 
 #endif

@@ -34,6 +34,20 @@ milo_value_info milo_value_info_make(milo_arena *arena, const milo_value *value)
   return info;
 }
 
+void milo_program_describe(milo_program *program) {
+  milo_arena *arena = &program->arena;
+  for (size_t f = 0; f < program->func_count; f++) {
+    milo_func *func = program->funcs[f];
+    const milo_block *body = func->body;
+    const size_t inputs = body->param_count, count = inputs + body->output_count;
+    milo_value_info *signature = MILO_NEW_ARRAY(arena, milo_value_info, count);
+    for (size_t i = 0; i < count; i++)
+      signature[i] =
+          milo_value_info_make(arena, i < inputs ? body->params[i] : body->outputs[i - inputs]);
+    func->signature = signature;
+  }
+}
+
 const char *milo_op_name(size_t index) {
   return index + 1 < MILO_OP_COUNT ? milo_op_info_get((milo_opcode)(index + 1))->name : NULL;
 }

@@ -13,6 +13,9 @@ MILO_MUST_USE milo_status milo_program_need_func(const milo_program *program, co
 MILO_MUST_USE milo_status milo_program_input_types(const milo_func *func,
                                                    const milo_value_info *inputs, size_t count,
                                                    milo_diag *diag, milo_type *types);
+// Writes down each function's inputs and outputs as a client sees them: called once, before a
+// program is handed out, so that queries neither allocate nor write.
+void milo_program_describe(milo_program *program);
 // Strings are value's own or made in arena.
 milo_value_info milo_value_info_make(milo_arena *arena, const milo_value *value);
 

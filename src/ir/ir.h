@@ -146,8 +146,9 @@ struct milo_func {
   milo_attrs *param_attrs;  // one a parameter
   size_t param_attrs_capacity;
   milo_attrs attrs;
-  uint32_t value_count;      // after milo_func_number
-  struct milo_names *names;  // made by milo_func_fresh_name
+  uint32_t value_count;              // after milo_func_number
+  struct milo_names *names;          // made by milo_func_fresh_name
+  const milo_value_info *signature;  // inputs, then outputs, once a client has the program
 };
 
 struct milo_program {

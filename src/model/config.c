@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/number.h"
+#include "base/option_struct.h"
 
 // No dimension is larger than this, so that products of two fit in 64 bits; a description file is
 // a few hundred bytes.
@@ -79,11 +80,9 @@ static bool field_flag(const milo_model_config *config, const field *f) {
 
 milo_status milo_model_config_complete(const milo_model_config *config, milo_diag *diag,
                                        milo_model_config *out_config) {
-  milo_model_config c = {0};
-  if (config->struct_bytes == 0) return FAIL("model config: struct_bytes is 0");
-  memcpy(&c, config, config->struct_bytes < sizeof c ? config->struct_bytes : sizeof c);
-  c.struct_bytes = sizeof c;
+  milo_model_config c;
   memset(out_config, 0, sizeof *out_config);
+  MILO_TRY(milo_take_options(milo_model_config, config, diag, &c));
 
   if (c.kv_heads == 0) c.kv_heads = c.heads;
   if (c.head_dim == 0 && c.heads > 0 && c.dim > 0 && c.dim % c.heads != 0)

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/option_struct.h"
+
 enum { MAX_BATCH = 1 << 20, MAX_EVAL_BATCHES = 1 << 20 };
 #define MAX_STEPS (UINT64_C(1) << 40)
 
@@ -47,13 +49,9 @@ static milo_status check(const milo_train_options *o, const milo_model_config *m
 milo_status milo_train_options_complete(const milo_train_options *options,
                                         const milo_model_config *model, milo_diag *diag,
                                         milo_train_options *out_options) {
-  milo_train_options o = {0};
+  milo_train_options o;
   memset(out_options, 0, sizeof *out_options);
-  if (options) {
-    if (options->struct_bytes == 0) return FAIL("training options: struct_bytes is 0");
-    memcpy(&o, options, options->struct_bytes < sizeof o ? options->struct_bytes : sizeof o);
-  }
-  o.struct_bytes = sizeof o;
+  MILO_TRY(milo_take_options(milo_train_options, options, diag, &o));
   if (!o.device) o.device = "cpu";
   if (!o.steps) o.steps = 1000;
   if (!o.batch) o.batch = 8;
