@@ -20,6 +20,15 @@ FN vf vfloor(vf x) {
 }
 FN vf vceil(vf x) { return vneg(vfloor(vneg(x))); }
 
+// As IEEE 754 has it: NaN if either is NaN, -0 below +0. Equal numbers that are no zeros have equal
+// bits.
+FN vf vmaximum(vf a, vf b) { return vmax(a, vsel((vi)(a == b), (vf)((vi)a & (vi)b), b)); }
+FN vf vminimum(vf a, vf b) { return vmin(a, vsel((vi)(a == b), (vf)((vi)a | (vi)b), b)); }
+// What is below low becomes low, what is above high high, all else (-0, NaN) stays.
+FN vf vclip(vf x, vf low, vf high) {
+  return vsel((vi)(x < low), low, vsel((vi)(x > high), high, x));
+}
+
 FN vf vsilu(vf x) {
   const vf e = vexp(vneg(vabs(x)));
   return vsel((vi)(x < 0.0f), x * e, x) / (1.0f + e);

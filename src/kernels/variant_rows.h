@@ -86,6 +86,12 @@ FN float extreme(const float *x, size_t n, bool least) {
     if (a != a) break;
   }
   if (vany(nan)) best = __builtin_nanf("");
+  // Lanes know no order of zeros: +0 if there is one, as IEEE 754 has it.
+  if (best == 0.0f) {
+    best = -0.0f;
+    for (i = 0; i < n; ++i)
+      if (milo_f32_bits(x[i]) == (least ? 0x80000000u : 0u)) best = 0.0f;
+  }
   return least ? -best : best;
 }
 TARGET static float row_max(const float *x, size_t n) { return extreme(x, n, false); }
@@ -200,33 +206,41 @@ TARGET static void rms_norm_grad(float *dx, float *dweight, const float *grad, c
 
 TARGET static void layer_norm(float *out, const float *x, const float *gamma, const float *beta,
                               size_t n, float epsilon) {
-  const double mean = sum(x, n) / (double)n;
-  const float center = (float)mean;
-  double square = 0;
+  // A first guess of the mean, then what it is off by: sums of differences lose no digits to a mean
+  // that is far from 0.
+  const float center = (float)(sum(x, n) / (double)n);
+  double first = 0, square = 0;
   for (size_t start = 0; start < n; start += BLOCK) {
     const size_t end = n - start < BLOCK ? n : start + BLOCK;
-    vf s = vset(0.0f);
+    vf s = vset(0.0f), s1 = s;
     size_t i = start;
     for (; i + VW <= end; i += VW) {
       const vf d = vload(x + i) - vset(center);
+      s1 = s1 + d;
       s = vfma(d, d, s);
     }
-    float rest = 0;
-    for (; i < end; ++i) rest += (x[i] - center) * (x[i] - center);
+    float rest = 0, rest1 = 0;
+    for (; i < end; ++i) {
+      rest1 += x[i] - center;
+      rest += (x[i] - center) * (x[i] - center);
+    }
+    first += (double)(vsum(s1) + rest1);
     square += (double)(vsum(s) + rest);
   }
-  // The center was rounded: E(x - c)^2 = var + (mean - c)^2.
-  const double off = mean - (double)center;
-  const float scale = (float)(1.0 / sqrt(square / (double)n - off * off + (double)epsilon));
+  // E(x - c)^2 = var + (mean - c)^2.
+  const double mean_off = first / (double)n;
+  const float off = (float)mean_off;
+  const float scale =
+      (float)(1.0 / sqrt(square / (double)n - mean_off * mean_off + (double)epsilon));
   size_t i = 0;
   for (; i + VW <= n; i += VW) {
-    vf y = (vload(x + i) - center) * scale;
+    vf y = (vload(x + i) - center - off) * scale;
     if (gamma) y = y * vload(gamma + i);
     if (beta) y = y + vload(beta + i);
     vstore(out + i, y);
   }
   for (; i < n; ++i) {
-    float y = (x[i] - center) * scale;
+    float y = (x[i] - center - off) * scale;
     if (gamma) y *= gamma[i];
     if (beta) y += beta[i];
     out[i] = y;

@@ -3,7 +3,7 @@
 //
 // Bounds (u = 2^-24, one unit: half an ulp). Each is (polynomial's error, found by fitting against
 // double) + (roundings of the last steps); what came before them is scaled down by |r| < 0.35 or
-// smaller. tests/kernels/test_vmath.c measures all of them over every exponent.
+// smaller. tests/kernels/test_elementwise.c measures all of them over every exponent.
 //   exp      2 ulp, denormal results included; overflow to inf above 88.7228, NaN stays NaN
 //   log      2 ulp; log(0) = -inf, log(negative) = NaN, log(inf) = inf
 //   tanh     3 ulp    sigmoid 3 ulp    erf 3 ulp
@@ -87,11 +87,11 @@ FN vf vtanh(vf x) {
   q = vfma(q, s, vset(-5.392212315e-02f));
   q = vfma(q, s, vset(1.333299592e-01f));
   q = vfma(q, s, vset(-3.333332507e-01f));
-  const vf small = vfma(q * s, x, x);
+  const vf small = vfma(q * s, a, a);
   const vf e = vexp(vsel((vi)(a > 20.0f), vset(20.0f), a) * 2.0f);
   const vf big = 1.0f - 2.0f / (e + 1.0f);
-  const vf y = vsel((vi)(a < 0.7f), small, (vf)((vi)big | ((vi)x & (int32_t)0x80000000)));
-  return vsel((vi)(x != x), x, y);
+  const vf y = vsel((vi)(a < 0.7f), small, big);
+  return vsel((vi)(x != x), x, (vf)((vi)y | ((vi)x & (int32_t)0x80000000)));
 }
 
 // With e = exp(-|x|): 1 / (1 + e) or e / (1 + e), so that neither end loses digits.

@@ -61,9 +61,9 @@ static double partial(const job *w, const float *x, size_t n) {
 static double join(milo_opcode code, double a, double b) {
   switch (code) {
     case MILO_OP_reduce_max:
-      return isnan(a) || a > b ? a : b;
+      return isnan(a) || a > b || (a == b && !signbit(a)) ? a : b;
     case MILO_OP_reduce_min:
-      return isnan(a) || a < b ? a : b;
+      return isnan(a) || a < b || (a == b && signbit(a)) ? a : b;
     case MILO_OP_reduce_prod:
       return a * b;
     default:

@@ -8,8 +8,13 @@
 
 // ---- two numbers ----
 
-static double max2(double x, double y) { return isnan(x) || x > y ? x : y; }
-static double min2(double x, double y) { return isnan(x) || x < y ? x : y; }
+// NaN if either is NaN; -0 is less than +0.
+static double max2(double x, double y) {
+  return isnan(x) || x > y || (x == y && !signbit(x)) ? x : y;
+}
+static double min2(double x, double y) {
+  return isnan(x) || x < y || (x == y && signbit(x)) ? x : y;
+}
 static double add2(double x, double y) { return x + y; }
 static double sub2(double x, double y) { return x - y; }
 static double mul2(double x, double y) { return x * y; }
@@ -148,11 +153,12 @@ typedef struct scalars {
   double (*gelu)(double);
 } scalars;
 
-static double gelu_exact(double x) { return 0.5 * x * (1 + erf(x / sqrt(2.0))); }
+// Where 1 + erf(..) and 1 + tanh(..) come near 0, these equal forms keep their digits.
+static double gelu_exact(double x) { return 0.5 * x * erfc(-x / sqrt(2.0)); }
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static double gelu_tanh(double x) {
   static const double root = 0.79788456080286535588;  // sqrt(2 / pi)
-  return 0.5 * x * (1 + tanh(root * (x + 0.044715 * x * x * x)));
+  return x * sigmoid(2 * root * (x + 0.044715 * x * x * x));
 }
 static double gelu_sigmoid(double x) { return x * sigmoid(1.702 * x); }
 

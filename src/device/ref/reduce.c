@@ -15,8 +15,13 @@ typedef struct fold {
 
 static double step_sum(double sofar, double x) { return sofar + x; }
 static double step_prod(double sofar, double x) { return sofar * x; }
-static double step_max(double sofar, double x) { return isnan(sofar) || sofar > x ? sofar : x; }
-static double step_min(double sofar, double x) { return isnan(sofar) || sofar < x ? sofar : x; }
+// NaN if any is NaN; -0 is less than +0.
+static double step_max(double sofar, double x) {
+  return isnan(sofar) || sofar > x || (sofar == x && !signbit(sofar)) ? sofar : x;
+}
+static double step_min(double sofar, double x) {
+  return isnan(sofar) || sofar < x || (sofar == x && signbit(sofar)) ? sofar : x;
+}
 static double step_abs(double sofar, double x) { return sofar + fabs(x); }
 static double step_square(double sofar, double x) { return sofar + x * x; }
 static double finish_mean(double sofar, size_t count) { return sofar / (double)count; }
@@ -128,8 +133,10 @@ milo_status milo_ref_reduce(const milo_ref_call *call) {
   size_t each = 1;
   for (int axis = 0; axis < x.rank; ++axis)
     if (reduced[axis]) each *= (size_t)x.dims[axis];
-  for (size_t o = 0; o < out.count; ++o)
-    milo_ref_set(&out, o, (f->finish != NULL ? f->finish(sofar[o], each) : sofar[o]) + shift[o]);
+  for (size_t o = 0; o < out.count; ++o) {
+    const double result = f->finish != NULL ? f->finish(sofar[o], each) : sofar[o];
+    milo_ref_set(&out, o, log_sum_exp ? result + shift[o] : result);  // -0 + 0 would be +0
+  }
   free(sofar);
   return MILO_OK;
 }
