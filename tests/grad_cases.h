@@ -156,7 +156,89 @@ static const grad_case grad_cases[] = {
      "z[1,4,3,2,2] = conv(x = x, weight = w, bias = b, strides = {1, 1, 2}, groups = int32(2))"},
     {"x[1,2,3,3,3], w[3,2,1,1,1]", "z[1,3,3,3,3] = conv(x = x, weight = w)"},
 
+    {"x[2,3,4], w[3,2,3], b[2]", "z[2,2,6] = conv_transpose(x = x, weight = w, bias = b)"},
+    {"x[2,4,3,4], w[4,3,2,3]",
+     "z[2,6,5,5] = conv_transpose(x = x, weight = w, strides = {2, 1}, pad_type = "
+     "string(\"custom\"), pad = {0, 1, 1, 0}, groups = int32(2))"},
+    {"x[1,2,3], w[2,3,3]",
+     "z[1,3,6] = conv_transpose(x = x, weight = w, strides = {2}, pad_type = string(\"same\"))"},
+    // more than x reaches, and so much that a conv of it has more positions than x
+    {"x[1,2,3], w[2,1,2]",
+     "z[1,1,9] = conv_transpose(x = x, weight = w, strides = {2}, dilations = {2}, output_shape = "
+     "{1, 1, 9})"},
+    {"x[1,2,2], w[2,1,2]",
+     "z[1,1,8] = conv_transpose(x = x, weight = w, strides = {2}, output_shape = {1, 1, 8})"},
+    {"x[1,2,2,3], w[2,2,1,1]", "z[1,2,3,5] = conv_transpose(x = x, weight = w, strides = {2, 2})"},
+    {"x[1,2,3], w[2,2,1]",
+     "z[1,2,5] = conv_transpose(x = x, weight = w, output_shape = {1, 2, 5})"},
+    {"x[1,2,2,2,3], w[2,1,2,1,2]",
+     "z[1,2,3,3,4] = conv_transpose(x = x, weight = w, strides = {1, 2, 1}, groups = int32(2))"},
+    {"x:fp32[1,2,3], w[2,3,2]", "z:fp32[1,3,4] = conv_transpose(x = x, weight = w)", -1, 1, 0,
+     0.25},
+    // few windows: two greatest elements must differ when they are rounded to bf16, too
+    {"x[2,2,7]",
+     "z[2,2,3] = max_pool(x = x, kernel_sizes = {3}, strides = {2}, pad_type = "
+     "string(\"valid\"))"},
+    {"x[1,2,4,5]",
+     "z[1,2,4,5] = max_pool(x = x, kernel_sizes = {3, 3}, pad_type = string(\"same\"))"},
+    {"x[1,2,5,5]",
+     "z[1,2,3,3] = max_pool(x = x, kernel_sizes = {2, 2}, strides = {2, 2}, pad_type = "
+     "string(\"valid\"), ceil_mode = bool(true))"},
+    {"x[1,2,3,4,3]",
+     "z[1,2,2,3,2] = max_pool(x = x, kernel_sizes = {2, 2, 2}, pad_type = string(\"valid\"))"},
+    // windows of padding alone
+    {"x[1,2,3]",
+     "y[1,2,4] = max_pool(x = x, kernel_sizes = {2}, strides = {3}, pad_type = "
+     "string(\"custom\"), pad = {5, 3}); z[1,2,4] = relu(x = y)"},
+    {"x[2,2,7]",
+     "z[2,2,3] = avg_pool(x = x, kernel_sizes = {3}, strides = {2}, pad_type = "
+     "string(\"valid\"))"},
+    {"x[1,3,5,6]",
+     "z[1,3,5,6] = avg_pool(x = x, kernel_sizes = {3, 2}, pad_type = string(\"same_lower\"))"},
+    {"x[1,3,5,6]",
+     "z[1,3,3,3] = avg_pool(x = x, kernel_sizes = {3, 3}, strides = {2, 2}, pad_type = "
+     "string(\"same\"), exclude_padding_from_average = bool(true))"},
+    {"x[1,2,6,5]",
+     "z[1,2,4,3] = avg_pool(x = x, kernel_sizes = {3, 3}, strides = {2, 2}, pad_type = "
+     "string(\"custom\"), pad = {1, 1, 1, 1}, ceil_mode = bool(true))"},
+    {"x[1,2,3]",
+     "z[1,2,4] = avg_pool(x = x, kernel_sizes = {2}, strides = {3}, pad_type = "
+     "string(\"custom\"), pad = {5, 3}, exclude_padding_from_average = bool(true))"},
+    {"x[1,2,3,4,3]",
+     "z[1,2,2,2,2] = avg_pool(x = x, kernel_sizes = {2, 2, 2}, strides = {1, 2, 1}, pad_type = "
+     "string(\"valid\"))"},
+    {"x[1,2,4,4]",
+     "z[1,2,1,1] = avg_pool(x = x, kernel_sizes = {4, 4}, pad_type = string(\"valid\"))"},
+    {"x[1,2,5,5]",
+     "z[1,2,2,2] = l2_pool(x = x, kernel_sizes = {3, 3}, strides = {2, 2}, pad_type = "
+     "string(\"valid\"))",
+     0.1, 2},
+    {"x[1,2,6]",
+     "z[1,2,4] = l2_pool(x = x, kernel_sizes = {3}, strides = {2}, pad_type = "
+     "string(\"custom\"), pad = {1, 1}, ceil_mode = bool(true))",
+     0.1, 2},
+
     // normalisation
+    {"x[2,3,4], g[3], b[3]",
+     "y[2,3,4] = instance_norm(x = x, gamma = g, beta = b); z[2,3,4] = square(x = y)"},
+    {"x[2,2,3,4]",
+     "y[2,2,3,4] = instance_norm(x = x, epsilon = fp64(0.01)); z[2,2,3,4] = square(x = y)"},
+    {"x[1,2,2,3,2], g:fp32[2], b:fp32[2]",
+     "y[1,2,2,3,2] = instance_norm(x = x, gamma = g, beta = b, epsilon = fp64(0.1)); "
+     "z[1,2,2,3,2] = square(x = y)",
+     0, 0, 0, 1e-4},
+    {"x[2,3,4], m[3], v[3], g[3], b[3]",
+     "y[2,3,4] = batch_norm(x = x, mean = m, variance = v, gamma = g, beta = b); z[2,3,4] = "
+     "square(x = y)",
+     0.2, 2},
+    {"x[2,3,2,2], m[3], v[3]",
+     "y[2,3,2,2] = batch_norm(x = x, mean = m, variance = v, epsilon = fp64(0.25)); z[2,3,2,2] = "
+     "square(x = y)",
+     0.2, 2},
+    {"x[1,2,3], m:fp32[2], v:fp32[2], g:fp32[2], b:fp32[2]",
+     "y[1,2,3] = batch_norm(x = x, mean = m, variance = v, gamma = g, beta = b); z[1,2,3] = "
+     "square(x = y)",
+     0.5, 2, 0, 1e-4},
     {"x[3,5]", "z[3,5] = softmax(x = x)"},
     {"x[3,4,2]", "z[3,4,2] = softmax(x = x, axis = int32(1))"},
     {"x[3,5], g[5], b[5]", "z[3,5] = layer_norm(x = x, axes = {-1}, gamma = g, beta = b)"},

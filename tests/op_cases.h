@@ -192,11 +192,113 @@ static const op_case op_cases[] = {
        "pad_type = string(\"valid\"))"),
      "fp32[1,1,1,1,3] y = 4 6 8"},
 
+    {"conv_transpose", "fp32[1,1,3] x = 1 2 3; fp32[1,1,2] w = 1 10",
+     Y("fp32, [1,1,6]", "conv_transpose(x = x, weight = w, strides = tensor<int32, [1]>([2]))"),
+     "fp32[1,1,6] y = 1 10 2 20 3 30"},
+    // the second kernel element meets the first of the next position; 1 is cut off in front
+    {"conv_transpose", "fp32[1,1,3] x = 1 2 3; fp32[1,1,2] w = 1 10; fp32[1] b = 100",
+     Y("fp32, [1,1,3]",
+       "conv_transpose(x = x, weight = w, bias = b, pad_type = string(\"custom\"), "
+       "pad = tensor<int32, [2]>([1,0]))"),
+     "fp32[1,1,3] y = 112 123 130"},
+    {"conv_transpose", "fp32[1,1,2] x = 1 2; fp32[1,1,3] w = 1 10 100",
+     Y("fp32, [1,1,4]",
+       "conv_transpose(x = x, weight = w, strides = tensor<int32, [1]>([2]), "
+       "pad_type = string(\"same\"))"),
+     "fp32[1,1,4] y = 1 10 102 20"},
+    // an output_shape beyond what x reaches has zeros there
+    {"conv_transpose", "fp32[1,1,2] x = 1 2; fp32[1,1,2] w = 1 10",
+     Y("fp32, [1,1,7]",
+       "conv_transpose(x = x, weight = w, dilations = tensor<int32, [1]>([3]), output_shape = "
+       "tensor<int32, [3]>([1,1,7]))"),
+     "fp32[1,1,7] y = 1 2 0 10 20 0 0"},
+    {"conv_transpose", "fp32[1,2,1] x = 1 2; fp32[2,2,1] w = 3 4 5 6",
+     Y("fp32, [1,4,1]", "conv_transpose(x = x, weight = w, groups = int32(2))"),
+     "fp32[1,4,1] y = 3 4 10 12"},
+
+// pooling
+#define POOL1(op, out, rest)                                                   \
+  Y("fp32, [1,1," out "]", op                                                  \
+    "(x = x, kernel_sizes = tensor<int32, [1]>([3]), strides = tensor<int32, " \
+    "[1]>([2]), " rest ")")
+    {"max_pool", "fp32[1,1,6] x = 1 5 2 4 4 3",
+     POOL1("max_pool", "2", "pad_type = string(\"valid\")"), "fp32[1,1,2] y = 5 4"},
+    {"max_pool", "fp32[1,1,6] x = -1 -5 -2 -4 nan -3",
+     POOL1("max_pool", "3",
+           "pad_type = string(\"custom\"), pad = tensor<int32, [2]>([1,1]), "
+           "ceil_mode = bool(false)"),
+     "fp32[1,1,3] y = -1 -2 nan"},
+    {"max_pool", "fp32[1,1,6] x = 1 5 2 4 4 3",
+     POOL1("max_pool", "3", "pad_type = string(\"valid\"), ceil_mode = bool(true)"),
+     "fp32[1,1,3] y = 5 4 4"},
+    {"max_pool", "fp16[1,2,2,2] x = 1 2 3 4 8 7 6 5",
+     Y("fp16, [1,2,1,2]",
+       "max_pool(x = x, kernel_sizes = tensor<int32, [2]>([2,1]), pad_type = string(\"valid\"))"),
+     "fp16[1,2,1,2] y = 3 4 8 7"},
+    // a window of padding alone
+    {"max_pool", "fp32[1,1,1] x = 7",
+     Y("fp32, [1,1,3]",
+       "max_pool(x = x, kernel_sizes = tensor<int32, [1]>([1]), pad_type = string(\"custom\"), "
+       "pad = tensor<int32, [2]>([1,1]))"),
+     "fp32[1,1,3] y = -inf 7 -inf"},
+    {"avg_pool", "fp32[1,1,6] x = 1 5 3 4 4 4",
+     POOL1("avg_pool", "2", "pad_type = string(\"valid\")"), "fp32[1,1,2] y = 3 3.66666666667"},
+    {"avg_pool", "fp32[1,1,5] x = 1 5 3 4 8", POOL1("avg_pool", "3", "pad_type = string(\"same\")"),
+     "fp32[1,1,3] y = 2 4 4"},
+    {"avg_pool", "fp32[1,1,5] x = 1 5 3 4 8",
+     POOL1("avg_pool", "3",
+           "pad_type = string(\"same\"), exclude_padding_from_average = bool(true)"),
+     "fp32[1,1,3] y = 3 4 6"},
+    // what lies beyond the padding is not counted: the last window has two elements
+    {"avg_pool", "fp32[1,1,6] x = 1 5 3 4 8 6",
+     POOL1("avg_pool", "3", "pad_type = string(\"valid\"), ceil_mode = bool(true)"),
+     "fp32[1,1,3] y = 3 5 7"},
+    {"avg_pool", "fp32[1,1,6] x = 1 5 3 4 8 7",
+     POOL1("avg_pool", "4",
+           "pad_type = string(\"custom\"), pad = tensor<int32, [2]>([1,1]), "
+           "ceil_mode = bool(true)"),
+     "fp32[1,1,4] y = 2 4 6.33333333333 3.5"},
+    {"avg_pool", "fp32[1,1,2,2,2] x = 1 2 3 4 5 6 7 8",
+     Y("fp32, [1,1,1,1,2]",
+       "avg_pool(x = x, kernel_sizes = tensor<int32, [3]>([2,2,1]), "
+       "pad_type = string(\"valid\"))"),
+     "fp32[1,1,1,1,2] y = 4 5"},
+    {"avg_pool", "fp32[1,1,2] x = 3 5",
+     Y("fp32, [1,1,2]",
+       "avg_pool(x = x, kernel_sizes = tensor<int32, [1]>([2]), pad_type = "
+       "string(\"same_lower\"))"),
+     "fp32[1,1,2] y = 1.5 4"},
+    {"l2_pool", "fp32[1,1,6] x = 1 -2 2 4 4 7",
+     POOL1("l2_pool", "2", "pad_type = string(\"valid\")"), "fp32[1,1,2] y = 3 6"},
+    // of two equal elements the first has it all
+    {"max_pool_grad", "fp32[1,1,3] g = 1 10 100; fp32[1,1,6] x = 1 5 5 4 4 3",
+     Y("fp32, [1,1,6]",
+       "max_pool_grad(grad = g, x = x, kernel_sizes = tensor<int32, [1]>([3]), strides = "
+       "tensor<int32, [1]>([2]), pad_type = string(\"valid\"), ceil_mode = bool(true))"),
+     "fp32[1,1,6] y = 0 1 10 0 100 0"},
+    {"avg_pool_grad", "fp32[1,1,3] g = 2 6 12",
+     Y("fp32, [1,1,5]",
+       "avg_pool_grad(grad = g, shape = tensor<int32, [3]>([1,1,5]), kernel_sizes = tensor<int32, "
+       "[1]>([3]), strides = tensor<int32, [1]>([2]), pad_type = string(\"same\"), "
+       "exclude_padding_from_average = bool(true))"),
+     "fp32[1,1,5] y = 1 3 2 8 6"},
+
     // normalisation
     {"softmax", "fp32[2,2] x = 0 0 1000 0", Y("fp32, [2,2]", "softmax(x = x, axis = int32(-1))"),
      "fp32[2,2] y = 0.5 0.5 1 0"},
     {"softmax", "fp32[2,1] x = 0 1.09861228867",
      Y("fp32, [2,1]", "softmax(x = x, axis = int32(0))"), "fp32[2,1] y = 0.25 0.75"},
+    {"instance_norm", "fp32[1,2,2] x = 1 3 -2 2; fp32[2] g = 1 10; fp32[2] b = 0 100",
+     Y("fp32, [1,2,2]", "instance_norm(x = x, gamma = g, beta = b, epsilon = fp32(0))"),
+     "fp32[1,2,2] y = -1 1 90 110"},
+    {"batch_norm", "fp32[1,2,2] x = 1 3 -2 2; fp32[2] m = 1 2; fp32[2] v = 3 15",
+     Y("fp32, [1,2,2]", "batch_norm(x = x, mean = m, variance = v, epsilon = fp32(1))"),
+     "fp32[1,2,2] y = 0 1 -1 0"},
+    {"batch_norm",
+     "fp16[1,1,2,2] x = 1 2 3 4; fp16[1] m = 2; fp16[1] v = 4; fp16[1] g = 4; fp16[1] b = -1",
+     Y("fp16, [1,1,2,2]",
+       "batch_norm(x = x, mean = m, variance = v, gamma = g, beta = b, epsilon = fp32(0))"),
+     "fp16[1,1,2,2] y = -3 -1 1 3"},
     {"layer_norm", "fp32[2,2] x = 1 3 -2 2",
      Y("fp32, [2,2]",
        "layer_norm(x = x, axes = tensor<int32, [1]>([-1]), gamma = tensor<fp32, [2]>([1,2]), "

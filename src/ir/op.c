@@ -54,6 +54,11 @@
              {"axes", INT, CONST | OPTIONAL, NULL},           \
              {"keep_dims", BOOL, CONST | OPTIONAL, "false"}}, \
   .domain = {d}, .infer = milo_infer_reduce
+#define POOL_PARAMS                                                              \
+  {"kernel_sizes", INT, CONST, NULL}, {"strides", INT, CONST | OPTIONAL, NULL},  \
+      {"pad_type", STRING, CONST, NULL}, {"pad", INT, CONST | OPTIONAL, NULL}, { \
+    "ceil_mode", BOOL, CONST | OPTIONAL, "false"                                 \
+  }
 #define ARGREDUCE                                                  \
   .params = {{"x", T, 0, NULL},                                    \
              {"axis", INT, CONST | OPTIONAL, "-1"},                \

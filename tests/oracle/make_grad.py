@@ -134,6 +134,50 @@ class Program:
         return self.emit("conv", y, x=x, weight=w, bias=b, strides=strides, dilations=dilations,
                          pad_type="custom" if pad else "valid", pad=pad, groups=groups)
 
+    def conv_transpose(self, x, w, b=None, strides=None, pad=None, extra=None, dilations=None,
+                       groups=1):
+        """pad: as much behind as before; extra: elements more at the end."""
+        n = x.t.dim() - 2
+        s, d, p = strides or [1] * n, dilations or [1] * n, pad or [0] * n
+        f = [F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d][n - 1]
+        y = f(x.t, w.t, b.t if b else None, stride=s, padding=p, output_padding=extra or [0] * n,
+              groups=groups, dilation=d)
+        return self.emit("conv_transpose", y, x=x, weight=w, bias=b, strides=strides,
+                         dilations=dilations, pad_type="custom", pad=[v for v in p for _ in (0, 1)],
+                         output_shape=list(y.shape) if extra else None, groups=groups)
+
+    def pool(self, op, x, kernel, strides=None, pad=None, ceil=False, exclude=None):
+        n, s = x.t.dim() - 2, strides or [1] * len(kernel)
+        args = dict(kernel_size=kernel, stride=s, padding=pad or [0] * n, ceil_mode=ceil)
+        if op == "avg":
+            f = [F.avg_pool1d, F.avg_pool2d, F.avg_pool3d][n - 1]
+            y = f(x.t, count_include_pad=not exclude, **args)
+        else:
+            y = [F.max_pool1d, F.max_pool2d, F.max_pool3d][n - 1](x.t, **args)
+        return self.emit(op + "_pool", y, x=x, kernel_sizes=kernel, strides=strides,
+                         pad_type="custom" if pad else "valid",
+                         pad=[v for v in pad for _ in (0, 1)] if pad else None, ceil_mode=ceil,
+                         exclude_padding_from_average=exclude)
+
+    def instance_norm(self, x, gamma=None, beta=None, epsilon=1e-5):
+        y = F.instance_norm(x.t, weight=gamma.t if gamma else None, bias=beta.t if beta else None,
+                            eps=epsilon)
+        return self.emit("instance_norm", y, x=x, gamma=gamma, beta=beta, epsilon=epsilon)
+
+    def batch_norm(self, x, mean, variance, gamma=None, beta=None, epsilon=1e-5):
+        # Not F.batch_norm, which has no gradient by mean and variance.
+        wide = [1, -1] + [1] * (x.t.dim() - 2)
+        y = (x.t - mean.t.reshape(wide)) / torch.sqrt(variance.t.reshape(wide) + epsilon)
+        if gamma:
+            y = y * gamma.t.reshape(wide)
+        if beta:
+            y = y + beta.t.reshape(wide)
+        plain = F.batch_norm(x.t, mean.t.detach(), variance.t.detach(),
+                             gamma.t if gamma else None, beta.t if beta else None, eps=epsilon)
+        assert torch.allclose(y, plain)
+        return self.emit("batch_norm", y, x=x, mean=mean, variance=variance, gamma=gamma,
+                         beta=beta, epsilon=epsilon)
+
     def softmax(self, x, axis=-1):
         return self.emit("softmax", torch.softmax(x.t, axis), x=x, axis=axis)
 
@@ -380,8 +424,41 @@ def views(p):
             p.tile(a, [2, 3])]
 
 
+def transposed(p):
+    h = p.conv_transpose(p.input([2, 4, 3, 4]), p.input([4, 3, 3, 2]), p.input([6]), strides=[2, 1],
+                         pad=[1, 0], extra=[1, 0], groups=2)
+    return [h, p.conv_transpose(p.input([1, 2, 5]), p.input([2, 2, 3]), None, strides=[3],
+                                dilations=[2], pad=[2])]
+
+
+def max_pools(p):
+    x = p.input([2, 2, 5, 6])
+    # Many equal elements in each window.
+    x.t.data = torch.round(x.t.data * 2) / 2
+    return [p.pool("max", x, [3, 3], [2, 2], [1, 1]), p.pool("max", x, [2, 2], [2, 2], ceil=True),
+            p.pool("max", p.input([1, 2, 9]), [4], [3]),
+            p.pool("max", p.input([1, 2, 3, 4, 3]), [2, 3, 2], [1, 2, 1], [1, 0, 1])]
+
+
+def avg_pools(p):
+    x = p.input([2, 2, 5, 6])
+    return [p.pool("avg", x, [3, 3], [2, 2], [1, 1]),
+            p.pool("avg", x, [3, 2], [2, 2], [1, 1], ceil=True, exclude=True),
+            p.pool("avg", x, [3, 3], [3, 2], [1, 1], ceil=True),
+            p.pool("avg", p.input([1, 2, 9]), [4], [3]),
+            p.pool("avg", p.input([1, 2, 3, 4, 3]), [2, 3, 2], [1, 2, 1], [1, 0, 1], exclude=True)]
+
+
+def channel_norms(p):
+    x = p.input([2, 3, 2, 4])
+    a = p.instance_norm(x, p.input([3]), p.input([3]), 0.01)
+    b = p.batch_norm(x, p.input([3]), p.input([3], 0.5, 2), p.input([3]), p.input([3]))
+    return [p.binary("mul", a, b), p.batch_norm(x, p.input([3]), p.input([3], 0.5, 2)),
+            p.instance_norm(p.input([2, 2, 5]))]
+
+
 WRITTEN = [mlp, conv_net, conv_grouped_1d, conv_3d, attention, norms, embedding, scatters, reuse,
-           positive, views]
+           positive, views, transposed, max_pools, avg_pools, channel_norms]
 
 # ---- random programs ----
 

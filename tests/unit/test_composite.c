@@ -65,6 +65,38 @@ static const composite_case cases[] = {
      "tensor<T, [7,13]> y = cross_entropy_grad(grad = g, logits = x, target = t, lse = l)"
      "[name = string(\"y\")];",
      "T[7,13] y"},
+    {"max_pool_grad", "T[2,3,3,4] g; T[2,3,7,8] x",
+     "tensor<T, [2,3,7,8]> y = max_pool_grad(grad = g, x = x, kernel_sizes = tensor<int32, "
+     "[2]>([3,2]), strides = tensor<int32, [2]>([2,2]), pad_type = string(\"valid\"))"
+     "[name = string(\"y\")];",
+     "T[2,3,7,8] y"},
+    {"max_pool_grad, equal elements", "T[2,2,7] g; T[2,2,7] x0",
+     "tensor<T, [2,2,7]> x = sign(x = x0)[name = string(\"x\")];"
+     "tensor<T, [2,2,7]> y = max_pool_grad(grad = g, x = x, kernel_sizes = tensor<int32, "
+     "[1]>([3]), pad_type = string(\"same\"))[name = string(\"y\")];",
+     "T[2,2,7] y"},
+    {"max_pool_grad, padding alone", "T[1,2,4] g; T[1,2,3] x",
+     "tensor<T, [1,2,3]> y = max_pool_grad(grad = g, x = x, kernel_sizes = tensor<int32, "
+     "[1]>([2]), strides = tensor<int32, [1]>([3]), pad_type = string(\"custom\"), "
+     "pad = tensor<int32, [2]>([5,3]))[name = string(\"y\")];",
+     "T[1,2,3] y"},
+    {"avg_pool_grad", "T[2,3,4,3] g",
+     "tensor<T, [2,3,7,6]> y = avg_pool_grad(grad = g, shape = tensor<int32, [4]>([2,3,7,6]), "
+     "kernel_sizes = tensor<int32, [2]>([3,2]), strides = tensor<int32, [2]>([2,2]), "
+     "pad_type = string(\"same_lower\"))[name = string(\"y\")];",
+     "T[2,3,7,6] y"},
+    {"avg_pool_grad without padding", "T[1,2,4,3,3] g",
+     "tensor<T, [1,2,7,6,5]> y = avg_pool_grad(grad = g, shape = tensor<int32, [5]>([1,2,7,6,5]), "
+     "kernel_sizes = tensor<int32, [3]>([3,2,3]), strides = tensor<int32, [3]>([2,2,2]), "
+     "pad_type = string(\"custom\"), pad = tensor<int32, [6]>([1,1,0,0,1,1]), "
+     "exclude_padding_from_average = bool(true))[name = string(\"y\")];",
+     "T[1,2,7,6,5] y"},
+    {"avg_pool_grad beyond the padding", "T[1,2,4,3] g",
+     "tensor<T, [1,2,6,5]> y = avg_pool_grad(grad = g, shape = tensor<int32, [4]>([1,2,6,5]), "
+     "kernel_sizes = tensor<int32, [2]>([3,3]), strides = tensor<int32, [2]>([2,2]), "
+     "pad_type = string(\"custom\"), pad = tensor<int32, [4]>([1,1,1,1]), ceil_mode = bool(true))"
+     "[name = string(\"y\")];",
+     "T[1,2,6,5] y"},
     {"adamw", "T[3,7] x; T[3,7] g; T[3,7] m; T[3,7] v0; T[] r; T[] s; T[] b1; T[] b2",
      "tensor<T, [3,7]> v = square(x = v0)[name = string(\"v\")];"
      "tensor<T, []> c1 = exp(x = b1)[name = string(\"c1\")];"

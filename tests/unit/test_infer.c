@@ -272,6 +272,117 @@ static void test_matrix(void) {
        "!pad has 1 elements, expected 2"},
       {"conv", "x=fp32[1,3,8] weight=fp32[5,3,0]", "!empty kernel"},
       {"conv", "x=fp32[1,3,8] weight=fp32[5,3,3] dilations=int64[1]{9e18}", "!too large"},
+      {"conv_transpose", "x=fp32[2,4,5] weight=fp32[4,3,2] groups=int32{2} strides=int32[1]{3}",
+       "fp32[2,6,14]"},
+      {"conv_transpose",
+       "x=fp16[1,2,4,5] weight=fp16[2,3,3,3] bias=fp16[3] pad_type='same' "
+       "strides=int32[2]{2,1}",
+       "fp16[1,3,8,5]"},
+      {"conv_transpose",
+       "x=fp32[1,2,4] weight=fp32[2,3,3] pad_type='custom' pad=int32[2]{1,2} "
+       "dilations=int32[1]{2}",
+       "fp32[1,3,5]"},
+      {"conv_transpose", "x=fp32[?,2,4] weight=fp32[2,3,3] output_shape=int32[3]{7,3,9}",
+       "fp32[7,3,9]"},
+      {"conv_transpose", "x=fp32[?,2,?] weight=fp32[2,3,3]", "fp32[?,3,?]"},
+      {"conv_transpose", "x=fp32[1,2,4] weight=fp32[*]", "fp32[1,?,?]"},
+      {"conv_transpose", "x=fp32[1,2,0] weight=fp32[2,3,3]", "fp32[1,3,0]"},
+      {"conv_transpose", "x=fp32[1,2,4] weight=fp32[3,2,3]", "!expected 2 input channels"},
+      {"conv_transpose", "x=fp32[1,3,4] weight=fp32[3,2,3] groups=int32{2}",
+       "!does not divide x's"},
+      {"conv_transpose", "x=fp32[1,2,4] weight=fp32[2,3,3] output_shape=int32[3]{1,2,9}",
+       "!expected the batch of x and 3"},
+      {"conv_transpose", "x=fp32[1,2,4] weight=fp32[2,3,3] output_shape=int32[2]{1,3}",
+       "!expected 3"},
+      {"conv_transpose", "x=fp32[1,2,4] weight=fp32[2,3,3] pad_type='same_lower'", "!pad_type is"},
+      {"conv_transpose", "x=fp32[1,2,1] weight=fp32[2,3,3] pad_type='custom' pad=int32[2]{2,2}",
+       "!takes 4 elements off axis 2, which has 3"},
+      {"conv_transpose", "x=fp32[1,2,3] weight=fp32[2,3,3] strides=int64[1]{9e18}", "!too large"},
+  };
+  RUN_ALL(cases);
+}
+
+static void test_pool(void) {
+  static const infer_case cases[] = {
+      {"max_pool", "x=fp32[2,3,8,9] kernel_sizes=int32[2]{3,2} pad_type='valid'", "fp32[2,3,6,8]"},
+      {"max_pool", "x=fp16[2,3,8] kernel_sizes=int32[1]{3} strides=int32[1]{2} pad_type='same'",
+       "fp16[2,3,4]"},
+      {"max_pool", "x=fp32[?,3,?,9] kernel_sizes=int32[2]{3,2} pad_type='valid'", "fp32[?,3,?,8]"},
+      {"max_pool", "x=fp32[*] kernel_sizes=int32[2]{3,2} pad_type='valid'", "fp32[*]"},
+      {"max_pool",
+       "x=fp32[1,1,6,7,8] kernel_sizes=int32[3]{1,2,3} pad_type='custom' "
+       "pad=int32[6]{0,1,0,0,2,0}",
+       "fp32[1,1,7,6,8]"},
+      // 6 = 3 + 2 + 1 left over; with padding the window must begin before x's end
+      {"avg_pool",
+       "x=fp32[1,1,6] kernel_sizes=int32[1]{3} strides=int32[1]{2} pad_type='valid' "
+       "ceil_mode=bool{1}",
+       "fp32[1,1,3]"},
+      {"avg_pool",
+       "x=fp32[1,1,4] kernel_sizes=int32[1]{2} strides=int32[1]{5} pad_type='custom' "
+       "pad=int32[2]{1,1} ceil_mode=bool{1}",
+       "fp32[1,1,1]"},
+      {"avg_pool",
+       "x=fp32[1,1,5] kernel_sizes=int32[1]{2} strides=int32[1]{5} pad_type='custom' "
+       "pad=int32[2]{1,1} ceil_mode=bool{1}",
+       "fp32[1,1,2]"},
+      {"avg_pool",
+       "x=fp32[1,1,2] kernel_sizes=int32[1]{3} strides=int32[1]{2} pad_type='valid' "
+       "ceil_mode=bool{1}",
+       "fp32[1,1,1]"},
+      {"l2_pool", "x=fp32[1,1,6] kernel_sizes=int32[1]{3} pad_type='same_lower'", "fp32[1,1,6]"},
+      {"l2_pool", "x=fp32[1,1,6] kernel_sizes=int32[1]{3} pad_type='full'",
+       "!pad_type is \"full\""},
+      {"max_pool", "x=fp32[1,1,6] kernel_sizes=int32[1]{3} pad_type='valid' exclude=bool{1}",
+       "!no parameter exclude"},
+      {"avg_pool", "x=fp32[1,1,2] kernel_sizes=int32[1]{3} pad_type='valid'",
+       "!axis 2: the kernel spans 3 elements"},
+      {"avg_pool", "x=fp32[1,6] kernel_sizes=int32[1]{3} pad_type='valid'",
+       "!expected rank 3 to 5"},
+      {"avg_pool", "x=int32[1,1,6] kernel_sizes=int32[1]{3} pad_type='valid'",
+       "!element type int32"},
+      {"avg_pool", "x=fp32[1,1,6] kernel_sizes=int32[1]{3}", "!lacks its argument pad_type"},
+      {"avg_pool", "x=fp32[1,1,6] kernel_sizes=int32[1]{0} pad_type='valid'",
+       "!kernel_sizes holds 0"},
+      {"avg_pool", "x=fp32[1,1,6] kernel_sizes=int32[2]{1,1} pad_type='valid'", "!expected 1"},
+      {"avg_pool", "x=fp32[1,1,6] kernel_sizes=int32[1]{3} pad_type='same' ceil_mode=bool{1}",
+       "!ceil_mode is true"},
+      {"avg_pool",
+       "x=fp32[1,1,6] kernel_sizes=int32[1]{3} pad_type='custom' pad=int32[2]{0,1} "
+       "ceil_mode=bool{1}",
+       "!must be equal"},
+      {"avg_pool",
+       "x=fp32[1,1,6,6,6] kernel_sizes=int32[3]{3,3,3} pad_type='valid' "
+       "ceil_mode=bool{1}",
+       "!only one or two axes"},
+      {"avg_pool",
+       "x=fp32[1,1,6] kernel_sizes=int64[1]{9e18} pad_type='custom' "
+       "pad=int64[2]{9e18,9e18}",
+       "!too large"},
+      {"avg_pool",
+       "x=fp32[1,1,6] kernel_sizes=int32[1]{5} strides=int64[1]{9.2e18} "
+       "pad_type='custom' pad=int64[2]{9e17,9e17} ceil_mode=bool{1}",
+       "!too large"},
+      {"max_pool_grad", "grad=fp32[1,1,3] x=fp32[1,1,5] kernel_sizes=int32[1]{3} pad_type='valid'",
+       "fp32[1,1,5]"},
+      {"max_pool_grad", "grad=fp32[1,1,5] x=fp32[1,1,5] kernel_sizes=int32[1]{3} pad_type='valid'",
+       "!grad is"},
+      {"avg_pool_grad",
+       "grad=fp32[1,1,3] shape=int32[3]{1,1,5} kernel_sizes=int32[1]{3} "
+       "pad_type='valid'",
+       "fp32[1,1,5]"},
+      {"avg_pool_grad",
+       "grad=fp32[1,1,3] shape=int32[3]{1,1,6} kernel_sizes=int32[1]{3} "
+       "pad_type='valid'",
+       "!grad is"},
+      {"avg_pool_grad",
+       "grad=fp32[1,1,3] shape=int32[2]{1,5} kernel_sizes=int32[1]{3} "
+       "pad_type='valid'",
+       "!expected 3 to 5"},
+      {"avg_pool_grad",
+       "grad=fp32[1,1,3] shape=int32[3]{-1,1,5} kernel_sizes=int32[1]{3} "
+       "pad_type='valid'",
+       "!shape holds -1"},
   };
   RUN_ALL(cases);
 }
@@ -313,6 +424,20 @@ static void test_reduce(void) {
       {"layer_norm", "x=fp32[2,3] axes=int32[1]{1} beta=fp32[1]", "!beta is"},
       {"layer_norm", "x=fp32[2,3] axes=int32[1]{2}", "!axes holds 2"},
       {"layer_norm", "x=fp32[2,3] epsilon=fp32[1]{0}", "!epsilon is"},
+      {"instance_norm", "x=fp32[2,3,4] gamma=fp32[3] beta=fp32[3]", "fp32[2,3,4]"},
+      {"instance_norm", "x=fp16[?,?,4,5] gamma=fp32[3] epsilon=fp32{0.1}", "fp16[?,?,4,5]"},
+      {"instance_norm", "x=fp32[*]", "fp32[*]"},
+      {"instance_norm", "x=fp32[2,3]", "!expected rank 3 to 5"},
+      {"instance_norm", "x=fp32[2,3,4] gamma=fp32[4]", "!gamma is"},
+      {"instance_norm", "x=fp32[2,3,4] epsilon=fp32[1]{0}", "!epsilon is"},
+      {"batch_norm", "x=fp32[2,3,4] mean=fp32[3] variance=fp32[3]", "fp32[2,3,4]"},
+      {"batch_norm",
+       "x=fp16[2,3,4,5,6] mean=fp16[3] variance=fp16[3] gamma=fp16[3] beta=fp16[3] epsilon=fp32{0}",
+       "fp16[2,3,4,5,6]"},
+      {"batch_norm", "x=fp32[2,3,4] mean=fp32[4] variance=fp32[3]", "!mean is"},
+      {"batch_norm", "x=fp32[2,3,4] mean=fp32[3] variance=fp32[1]", "!variance is"},
+      {"batch_norm", "x=fp32[2,3,4] mean=fp32[3]", "!lacks its argument variance"},
+      {"batch_norm", "x=fp32[2,3,4] mean=fp32[3] variance=fp16[3]", "!variance has element type"},
   };
   RUN_ALL(cases);
 }
@@ -706,6 +831,7 @@ static void test_every_operation_was_tried(void) {
 int main(void) {
   RUN(test_elementwise);
   RUN(test_matrix);
+  RUN(test_pool);
   RUN(test_reduce);
   RUN(test_shape);
   RUN(test_make);

@@ -83,8 +83,9 @@ milo_status milo_ref_fail(const milo_ref_call *call, const char *format, ...)
 
 milo_ref_fn milo_ref_identity, milo_ref_binary, milo_ref_compare, milo_ref_logical,
     milo_ref_logical_not, milo_ref_unary, milo_ref_select, milo_ref_cast, milo_ref_matmul,
-    milo_ref_linear, milo_ref_conv, milo_ref_softmax, milo_ref_layer_norm, milo_ref_reduce,
-    milo_ref_arg_reduce, milo_ref_cumsum, milo_ref_reshape, milo_ref_transpose,
+    milo_ref_linear, milo_ref_conv, milo_ref_conv_transpose, milo_ref_pool, milo_ref_pool_grad,
+    milo_ref_softmax, milo_ref_layer_norm, milo_ref_instance_norm, milo_ref_batch_norm,
+    milo_ref_reduce, milo_ref_arg_reduce, milo_ref_cumsum, milo_ref_reshape, milo_ref_transpose,
     milo_ref_slice_by_size, milo_ref_slice_by_index, milo_ref_slice_update, milo_ref_concat,
     milo_ref_stack, milo_ref_split_op, milo_ref_tile, milo_ref_pad, milo_ref_reverse, milo_ref_fill,
     milo_ref_shape, milo_ref_range_1d, milo_ref_one_hot, milo_ref_gather,

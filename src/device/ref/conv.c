@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT
-// Convolution with one to three spatial axes.
+// Convolution with one to three spatial axes, and its transpose.
 #include <stdlib.h>
 
 #include "device/ref/call.h"
 #include "ir/ops/geometry.h"
 
-enum { MAX_SPATIAL = MILO_CONV_MAX_SPATIAL };
+enum { AXES = MILO_WINDOW_MAX_AXES };
 
 // One entry a spatial axis; axes that are not there have size 1 (leading ones).
 typedef struct window {
-  int64_t in[MAX_SPATIAL], kernel[MAX_SPATIAL], out[MAX_SPATIAL];
-  int64_t stride[MAX_SPATIAL], dilation[MAX_SPATIAL], before[MAX_SPATIAL];
+  int64_t large[AXES], kernel[AXES], small[AXES];  // the small side has the window's positions
+  int64_t stride[AXES], dilation[AXES], before[AXES];
 } window;
 
-static window window_of(const milo_conv_geometry *g, const milo_ref_tensor *x,
-                        const milo_ref_tensor *weight, const milo_ref_tensor *out) {
+static window window_of(const milo_window *g, const milo_ref_tensor *large,
+                        const milo_ref_tensor *small) {
   window w;
-  for (int axis = 0; axis < MAX_SPATIAL; ++axis) {
-    const int i = axis - (MAX_SPATIAL - g->spatial);
-    w.in[axis] = i < 0 ? 1 : x->dims[2 + i];
-    w.kernel[axis] = i < 0 ? 1 : weight->dims[2 + i];
-    w.out[axis] = i < 0 ? 1 : out->dims[2 + i];
+  for (int axis = 0; axis < AXES; ++axis) {
+    const int i = axis - (AXES - g->axes);
+    w.large[axis] = i < 0 ? 1 : large->dims[2 + i];
+    w.kernel[axis] = i < 0 ? 1 : g->kernel[i];
+    w.small[axis] = i < 0 ? 1 : small->dims[2 + i];
     w.stride[axis] = i < 0 ? 1 : g->stride[i];
     w.dilation[axis] = i < 0 ? 1 : g->dilation[i];
     w.before[axis] = i < 0 ? 0 : g->pad_begin[i];
@@ -39,53 +39,125 @@ static double window_sum(const window *w, const int64_t *at, const double *x,
         const int64_t i0 = at[0] * w->stride[0] + a * w->dilation[0] - w->before[0];
         const int64_t i1 = at[1] * w->stride[1] + b * w->dilation[1] - w->before[1];
         const int64_t i2 = at[2] * w->stride[2] + c * w->dilation[2] - w->before[2];
-        if (i0 < 0 || i0 >= w->in[0] || i1 < 0 || i1 >= w->in[1] || i2 < 0 || i2 >= w->in[2])
+        if (i0 < 0 || i0 >= w->large[0] || i1 < 0 || i1 >= w->large[1] || i2 < 0 ||
+            i2 >= w->large[2])
           continue;
-        sum += x[(i0 * w->in[1] + i1) * w->in[2] + i2] * weight[k];
+        sum += x[(i0 * w->large[1] + i1) * w->large[2] + i2] * weight[k];
       }
     }
   }
   return sum;
 }
 
-// x [N, C, ...], weight [O, C / groups, ...], bias [O] -> [N, O, ...]
-milo_status milo_ref_conv(const milo_ref_call *call) {
-  milo_ref_tensor x, weight, bias, out = milo_ref_out(call, 0);
-  milo_ref_in(call, "x", &x);
-  milo_ref_in(call, "weight", &weight);
-  const bool has_bias = milo_ref_in(call, "bias", &bias);
-  milo_conv_geometry geometry;
-  MILO_TRY(milo_conv_geometry_get(call->op, call->diag, &geometry));
-  const window w = window_of(&geometry, &x, &weight, &out);
-  const size_t in_channels = (size_t)x.dims[1], out_channels = (size_t)out.dims[1];
-  const size_t groups = (size_t)geometry.groups;
-  const size_t group_in = in_channels / groups, group_out = out_channels / groups;
-  const size_t x_plane = milo_ref_product(&x, 2, x.rank);
-  const size_t kernel_plane = milo_ref_product(&weight, 2, weight.rank);
-
-  double *dx = NULL, *dw = NULL;
-  milo_status status = milo_ref_doubles(call, &x, &dx);
-  if (status == MILO_OK) status = milo_ref_doubles(call, &weight, &dw);
-  size_t i = 0;
-  for (int64_t n = 0; status == MILO_OK && n < out.dims[0]; ++n) {
-    for (size_t o = 0; o < out_channels; ++o) {
-      int64_t at[MAX_SPATIAL];
-      for (at[0] = 0; at[0] < w.out[0]; ++at[0]) {
-        for (at[1] = 0; at[1] < w.out[1]; ++at[1]) {
-          for (at[2] = 0; at[2] < w.out[2]; ++at[2], ++i) {
-            double sum = has_bias ? milo_ref_get(&bias, o) : 0;
-            for (size_t c = 0; c < group_in; ++c) {
-              const size_t channel = (size_t)n * in_channels + o / group_out * group_in + c;
-              sum += window_sum(&w, at, dx + channel * x_plane,
-                                dw + (o * group_in + c) * kernel_plane);
-            }
-            milo_ref_set(&out, i, sum);
-          }
-        }
+// The way back: adds x times the kernel slice to the window at position `at` of a channel.
+static void window_add(const window *w, const int64_t *at, double x, const double *weight,
+                       double *sums) {
+  size_t k = 0;
+  for (int64_t a = 0; a < w->kernel[0]; ++a) {
+    for (int64_t b = 0; b < w->kernel[1]; ++b) {
+      for (int64_t c = 0; c < w->kernel[2]; ++c, ++k) {
+        const int64_t i0 = at[0] * w->stride[0] + a * w->dilation[0] - w->before[0];
+        const int64_t i1 = at[1] * w->stride[1] + b * w->dilation[1] - w->before[1];
+        const int64_t i2 = at[2] * w->stride[2] + c * w->dilation[2] - w->before[2];
+        if (i0 < 0 || i0 >= w->large[0] || i1 < 0 || i1 >= w->large[1] || i2 < 0 ||
+            i2 >= w->large[2])
+          continue;
+        sums[(i0 * w->large[1] + i1) * w->large[2] + i2] += x * weight[k];
       }
     }
   }
-  free(dx);
-  free(dw);
+}
+
+// Position i of the small side.
+static void position(const window *w, size_t i, int64_t *at) {
+  for (int axis = AXES - 1; axis >= 0; --axis) {
+    at[axis] = (int64_t)(i % (size_t)w->small[axis]);
+    i /= (size_t)w->small[axis];
+  }
+}
+
+// What both operations start from.
+typedef struct operands {
+  milo_ref_tensor x, weight, bias, out;
+  bool has_bias;
+  milo_window window;
+  size_t x_space, out_space, kernel_space;
+  size_t group_in, group_out;  // channels of a group
+  double *xs, *weights;
+} operands;
+
+static milo_status read_operands(const milo_ref_call *call, operands *o) {
+  *o = (operands){.out = milo_ref_out(call, 0)};
+  milo_ref_in(call, "x", &o->x);
+  milo_ref_in(call, "weight", &o->weight);
+  o->has_bias = milo_ref_in(call, "bias", &o->bias);
+  MILO_TRY(milo_conv_window(call->op, call->diag, &o->window));
+  o->x_space = milo_ref_product(&o->x, 2, o->x.rank);
+  o->out_space = milo_ref_product(&o->out, 2, o->out.rank);
+  o->kernel_space = milo_ref_product(&o->weight, 2, o->weight.rank);
+  o->group_in = (size_t)(o->x.dims[1] / o->window.groups);
+  o->group_out = (size_t)(o->out.dims[1] / o->window.groups);
+  MILO_TRY(milo_ref_doubles(call, &o->x, &o->xs));
+  const milo_status status = milo_ref_doubles(call, &o->weight, &o->weights);
+  if (status != MILO_OK) free(o->xs);
+  return status;
+}
+
+// x [N, C, ...], weight [O, C / groups, ...], bias [O] -> [N, O, ...]
+milo_status milo_ref_conv(const milo_ref_call *call) {
+  operands v;
+  MILO_TRY(read_operands(call, &v));
+  const window w = window_of(&v.window, &v.x, &v.out);
+  const size_t in_channels = (size_t)v.x.dims[1], out_channels = (size_t)v.out.dims[1];
+  size_t i = 0;
+  for (size_t n = 0; n < (size_t)v.out.dims[0]; ++n) {
+    for (size_t o = 0; o < out_channels; ++o) {
+      for (size_t s = 0; s < v.out_space; ++s, ++i) {
+        int64_t at[AXES];
+        position(&w, s, at);
+        double sum = v.has_bias ? milo_ref_get(&v.bias, o) : 0;
+        for (size_t c = 0; c < v.group_in; ++c) {
+          const size_t channel = n * in_channels + o / v.group_out * v.group_in + c;
+          sum += window_sum(&w, at, v.xs + channel * v.x_space,
+                            v.weights + (o * v.group_in + c) * v.kernel_space);
+        }
+        milo_ref_set(&v.out, i, sum);
+      }
+    }
+  }
+  free(v.xs);
+  free(v.weights);
+  return MILO_OK;
+}
+
+// x [N, C, ...], weight [C, O / groups, ...], bias [O] -> [N, O, ...]
+milo_status milo_ref_conv_transpose(const milo_ref_call *call) {
+  operands v;
+  void *memory = NULL;
+  MILO_TRY(read_operands(call, &v));
+  const milo_status status = milo_ref_alloc(call, v.out_space, sizeof(double), &memory);
+  double *sums = memory;
+  const window w = window_of(&v.window, &v.out, &v.x);
+  const size_t in_channels = (size_t)v.x.dims[1], out_channels = (size_t)v.out.dims[1];
+  for (size_t n = 0; status == MILO_OK && n < (size_t)v.out.dims[0]; ++n) {
+    for (size_t o = 0; o < out_channels; ++o) {
+      for (size_t s = 0; s < v.out_space; ++s) sums[s] = v.has_bias ? milo_ref_get(&v.bias, o) : 0;
+      for (size_t c = 0; c < v.group_in; ++c) {
+        const size_t channel = o / v.group_out * v.group_in + c;
+        const double *x = v.xs + (n * in_channels + channel) * v.x_space;
+        for (size_t s = 0; s < v.x_space; ++s) {
+          int64_t at[AXES];
+          position(&w, s, at);
+          window_add(&w, at, x[s],
+                     v.weights + (channel * v.group_out + o % v.group_out) * v.kernel_space, sums);
+        }
+      }
+      for (size_t s = 0; s < v.out_space; ++s)
+        milo_ref_set(&v.out, (n * out_channels + o) * v.out_space + s, sums[s]);
+    }
+  }
+  free(sums);
+  free(v.xs);
+  free(v.weights);
   return status;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Softmax and layer normalisation.
+// Softmax and the normalisations.
 #include <math.h>
 
 #include "device/ref/call.h"
@@ -81,4 +81,48 @@ milo_status milo_ref_layer_norm(const milo_ref_call *call) {
     }
   }
   return MILO_OK;
+}
+
+// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, all four by channel. instance_norm
+// takes mean and variance of each channel of each batch.
+static milo_status normalise_channels(const milo_ref_call *call, bool of_each) {
+  milo_ref_tensor x, gamma, beta, means, variances, out = milo_ref_out(call, 0);
+  milo_ref_in(call, "x", &x);
+  milo_ref_in(call, "mean", &means);
+  milo_ref_in(call, "variance", &variances);
+  const bool has_gamma = milo_ref_in(call, "gamma", &gamma);
+  const bool has_beta = milo_ref_in(call, "beta", &beta);
+  const double epsilon = milo_ref_epsilon(call, "epsilon", x.dtype);
+  const size_t count = milo_ref_product(&x, 2, x.rank), channels = (size_t)x.dims[1];
+  for (size_t plane = 0; plane < (size_t)x.dims[0] * channels; ++plane) {
+    const size_t first = plane * count, c = plane % channels;
+    double mean = 0, variance = 0;
+    if (of_each) {
+      for (size_t k = 0; k < count; ++k) mean += milo_ref_get(&x, first + k);
+      mean /= (double)count;
+      for (size_t k = 0; k < count; ++k) {
+        const double d = milo_ref_get(&x, first + k) - mean;
+        variance += d * d;
+      }
+      variance /= (double)count;
+    } else {
+      mean = milo_ref_get(&means, c);
+      variance = milo_ref_get(&variances, c);
+    }
+    for (size_t k = 0; k < count; ++k) {
+      double y = (milo_ref_get(&x, first + k) - mean) / sqrt(variance + epsilon);
+      if (has_gamma) y *= milo_ref_get(&gamma, c);
+      if (has_beta) y += milo_ref_get(&beta, c);
+      milo_ref_set(&out, first + k, y);
+    }
+  }
+  return MILO_OK;
+}
+
+milo_status milo_ref_instance_norm(const milo_ref_call *call) {
+  return normalise_channels(call, true);
+}
+
+milo_status milo_ref_batch_norm(const milo_ref_call *call) {
+  return normalise_channels(call, false);
 }

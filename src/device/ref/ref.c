@@ -65,8 +65,14 @@ static milo_ref_fn *const functions[MILO_OP_COUNT] = {
     [MILO_OP_matmul] = milo_ref_matmul,
     [MILO_OP_linear] = milo_ref_linear,
     [MILO_OP_conv] = milo_ref_conv,
+    [MILO_OP_conv_transpose] = milo_ref_conv_transpose,
+    [MILO_OP_avg_pool] = milo_ref_pool,
+    [MILO_OP_max_pool] = milo_ref_pool,
+    [MILO_OP_l2_pool] = milo_ref_pool,
     [MILO_OP_softmax] = milo_ref_softmax,
     [MILO_OP_layer_norm] = milo_ref_layer_norm,
+    [MILO_OP_instance_norm] = milo_ref_instance_norm,
+    [MILO_OP_batch_norm] = milo_ref_batch_norm,
     [MILO_OP_reduce_sum] = milo_ref_reduce,
     [MILO_OP_reduce_mean] = milo_ref_reduce,
     [MILO_OP_reduce_max] = milo_ref_reduce,
@@ -113,6 +119,8 @@ static milo_ref_fn *const functions[MILO_OP_COUNT] = {
     [MILO_OP_silu_gate_grad] = milo_ref_silu_gate_grad,
     [MILO_OP_cross_entropy] = milo_ref_cross_entropy,
     [MILO_OP_cross_entropy_grad] = milo_ref_cross_entropy_grad,
+    [MILO_OP_max_pool_grad] = milo_ref_pool_grad,
+    [MILO_OP_avg_pool_grad] = milo_ref_pool_grad,
     [MILO_OP_adamw] = milo_ref_adamw,
 };
 

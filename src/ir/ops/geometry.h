@@ -5,21 +5,35 @@
 
 #include "ir/ir.h"
 
-enum { MILO_CONV_MAX_SPATIAL = 3 };
+enum { MILO_WINDOW_MAX_AXES = 3 };
 
-// Output position o, kernel position k read input position
-// o * stride + k * dilation - pad_begin of the same axis, zero outside the input.
-typedef struct milo_conv_geometry {
-  int spatial;  // number of spatial axes, 1 to 3
-  int64_t stride[MILO_CONV_MAX_SPATIAL], dilation[MILO_CONV_MAX_SPATIAL];
-  int64_t pad_begin[MILO_CONV_MAX_SPATIAL], pad_end[MILO_CONV_MAX_SPATIAL];
-  int64_t out[MILO_CONV_MAX_SPATIAL];  // MILO_DIM_UNKNOWN where it depends on an unknown dim
-  int64_t groups;
-} milo_conv_geometry;
+// A window that moves over one to three spatial axes. At position o, element k of the window lies
+// at o * stride + k * dilation - pad_begin of the padded axis.
+//   conv            reads its input there, zero outside of it
+//   conv_transpose  adds to its output there; o runs over its input
+//   pooling         joins the elements there that its input has; dilation is 1
+typedef struct milo_window {
+  int axes;  // 1 to 3
+  int64_t kernel[MILO_WINDOW_MAX_AXES], stride[MILO_WINDOW_MAX_AXES],
+      dilation[MILO_WINDOW_MAX_AXES];
+  int64_t pad_begin[MILO_WINDOW_MAX_AXES], pad_end[MILO_WINDOW_MAX_AXES];
+  int64_t out[MILO_WINDOW_MAX_AXES];  // the result's; MILO_DIM_UNKNOWN where that is not known
+  int64_t groups;                     // of channels; 1 for pooling
+} milo_window;
 
-// Reads and checks the geometry of a conv with x of rank 3 to 5 and weight of the same rank.
-MILO_MUST_USE milo_status milo_conv_geometry_get(const milo_op *op, milo_diag *diag,
-                                                 milo_conv_geometry *out_geometry);
+// Reads and checks the window of a conv or conv_transpose with x of rank 3 to 5 and weight of the
+// same rank.
+MILO_MUST_USE milo_status milo_conv_window(const milo_op *op, milo_diag *diag,
+                                           milo_window *out_window);
+// Of an operation with the arguments of a pooling, on an x of rank 3 to 5. With ceil_mode the last
+// windows may reach beyond the padding.
+MILO_MUST_USE milo_status milo_pool_window(const milo_op *op, const milo_type *x, milo_diag *diag,
+                                           milo_window *out_window);
+
+// Elements first to end - 1 of the axis, of dim elements, lie in the window at position o (none:
+// first == end). *out_padded: how many there are with those of the padding.
+void milo_window_range(const milo_window *w, int axis, int64_t dim, int64_t o, int64_t *out_first,
+                       int64_t *out_end, int64_t *out_padded);
 
 // One axis of slice_by_index and slice_update: element i of the slice is element
 // begin + i * stride of the axis, for 0 <= i < size.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Gradients of reductions, softmax, layer_norm and cumsum.
+// Gradients of reductions, softmax and cumsum.
 #include "ir/grad.h"
 #include "ir/ops/ops.h"
 
@@ -110,48 +110,6 @@ milo_status milo_vjp_softmax(milo_grad *g, const milo_op *op, milo_value *const 
   milo_value *sum =
       milo_b_reduce(b, MILO_OP_reduce_sum, milo_b_mul(b, seeds[0], y), &axis, 1, true);
   milo_grad_add(g, x, milo_b_mul(b, y, milo_b_sub(b, seeds[0], sum)));
-  return b->status;
-}
-
-// y = n gamma + beta, n = (x - mean) r, r = (var + epsilon)^-1/2
-// dx = r (dn - mean(dn) - n mean(dn n)), dn = dy gamma
-milo_status milo_vjp_layer_norm(milo_grad *g, const milo_op *op, milo_value *const *seeds) {
-  milo_builder *b = milo_grad_builder(g);
-  milo_value *gamma = milo_op_in(op, "gamma"), *beta = milo_op_in(op, "beta");
-  reduction r = {.b = b, .op = op, .x = milo_op_in(op, "x"), .dy = seeds[0]};
-  const milo_type *type = &r.x->type;
-  milo_grad_axes(op, "axes", type->rank, r.is_axis);
-  list_axes(&r);
-  // gamma and beta have the normalised axes only; `wide` has ones in place of the others.
-  int64_t wide[MILO_MAX_RANK];
-  for (int i = 0; i < type->rank; i++) wide[i] = r.is_axis[i] ? type->dims[i] : 1;
-  if (milo_grad_wants(g, beta)) {
-    const milo_type like = milo_type_tensor(type->dtype, type->rank, wide);
-    milo_grad_add(g, beta, milo_grad_reshape_like(b, milo_grad_sum_to(b, r.dy, &like), beta));
-  }
-  if (!milo_grad_wants(g, r.x) && !milo_grad_wants(g, gamma)) return b->status;
-  milo_value *centred = milo_b_sub(b, r.x, reduce(&r, MILO_OP_reduce_mean, r.x));
-  milo_value *variance = reduce(&r, MILO_OP_reduce_mean, milo_b_unary(b, MILO_OP_square, centred));
-  milo_value *deviation =
-      milo_b_unary(b, MILO_OP_sqrt, milo_b_add_number(b, variance, milo_op_float(op, "epsilon")));
-  milo_value *n = milo_b_div(b, centred, deviation);
-  if (milo_grad_wants(g, gamma)) {
-    const milo_type like = milo_type_tensor(type->dtype, type->rank, wide);
-    milo_value *sum = milo_grad_sum_to(b, milo_b_mul(b, r.dy, n), &like);
-    milo_grad_add(g, gamma, milo_grad_reshape_like(b, sum, gamma));
-  }
-  if (milo_grad_wants(g, r.x)) {
-    milo_value *dn = r.dy;
-    if (gamma != NULL) {
-      milo_value *scale = milo_grad_reshape(b, gamma, wide, type->rank);
-      if (gamma->type.dtype != type->dtype) scale = milo_b_cast(b, scale, type->dtype);
-      dn = times_dy(&r, scale);
-    }
-    milo_value *along = reduce(&r, MILO_OP_reduce_mean, milo_b_mul(b, dn, n));
-    milo_value *inner = milo_b_sub(b, dn, reduce(&r, MILO_OP_reduce_mean, dn));
-    inner = milo_b_sub(b, inner, milo_b_mul(b, n, along));
-    milo_grad_add(g, r.x, milo_b_div(b, inner, deviation));
-  }
   return b->status;
 }
 

@@ -11,10 +11,13 @@
 milo_infer_fn milo_infer_const, milo_infer_same, milo_infer_broadcast, milo_infer_compare,
     milo_infer_select, milo_infer_gelu, milo_infer_cast;
 // matrix.c
-milo_infer_fn milo_infer_matmul, milo_infer_linear, milo_infer_conv;
+milo_infer_fn milo_infer_matmul, milo_infer_linear;
+// window.c
+milo_infer_fn milo_infer_conv, milo_infer_conv_transpose, milo_infer_pool, milo_infer_max_pool_grad,
+    milo_infer_avg_pool_grad;
 // reduce.c
 milo_infer_fn milo_infer_reduce, milo_infer_argreduce, milo_infer_cumsum, milo_infer_softmax,
-    milo_infer_layer_norm;
+    milo_infer_layer_norm, milo_infer_instance_norm, milo_infer_batch_norm;
 // shape.c
 milo_infer_fn milo_infer_reshape, milo_infer_transpose, milo_infer_expand_dims, milo_infer_squeeze,
     milo_infer_tile, milo_infer_pad, milo_infer_reverse;
@@ -41,10 +44,13 @@ milo_vjp_fn milo_vjp_asin;
 milo_vjp_fn milo_vjp_atan;
 milo_vjp_fn milo_vjp_atanh;
 milo_vjp_fn milo_vjp_attention;
+milo_vjp_fn milo_vjp_avg_pool;
+milo_vjp_fn milo_vjp_batch_norm;
 milo_vjp_fn milo_vjp_cast;
 milo_vjp_fn milo_vjp_clip;
 milo_vjp_fn milo_vjp_concat;
 milo_vjp_fn milo_vjp_conv;
+milo_vjp_fn milo_vjp_conv_transpose;
 milo_vjp_fn milo_vjp_cos;
 milo_vjp_fn milo_vjp_cosh;
 milo_vjp_fn milo_vjp_cross_entropy;
@@ -57,12 +63,15 @@ milo_vjp_fn milo_vjp_gather;
 milo_vjp_fn milo_vjp_gather_along_axis;
 milo_vjp_fn milo_vjp_gelu;
 milo_vjp_fn milo_vjp_identity;
+milo_vjp_fn milo_vjp_instance_norm;
 milo_vjp_fn milo_vjp_inverse;
+milo_vjp_fn milo_vjp_l2_pool;
 milo_vjp_fn milo_vjp_layer_norm;
 milo_vjp_fn milo_vjp_leaky_relu;
 milo_vjp_fn milo_vjp_linear;
 milo_vjp_fn milo_vjp_log;
 milo_vjp_fn milo_vjp_matmul;
+milo_vjp_fn milo_vjp_max_pool;
 milo_vjp_fn milo_vjp_maximum;
 milo_vjp_fn milo_vjp_minimum;
 milo_vjp_fn milo_vjp_mod;
@@ -114,8 +123,10 @@ milo_vjp_fn milo_vjp_transpose;
 milo_decompose_fn milo_decompose_adamw;
 milo_decompose_fn milo_decompose_attention;
 milo_decompose_fn milo_decompose_attention_grad;
+milo_decompose_fn milo_decompose_avg_pool_grad;
 milo_decompose_fn milo_decompose_cross_entropy;
 milo_decompose_fn milo_decompose_cross_entropy_grad;
+milo_decompose_fn milo_decompose_max_pool_grad;
 milo_decompose_fn milo_decompose_rms_norm;
 milo_decompose_fn milo_decompose_rms_norm_grad;
 milo_decompose_fn milo_decompose_rope;

@@ -82,3 +82,31 @@ milo_status milo_infer_layer_norm(const milo_op *op, milo_types *out, milo_diag 
   MILO_TRY(milo_infer_expect(op, diag, "beta", rank, dims, "the normalised axes of x"));
   return milo_infer_add(op, diag, out, *x);
 }
+
+// The arguments named have an element for each channel of x (axis 1).
+static milo_status check_channels(const milo_op *op, milo_diag *diag, const char *const *params) {
+  const milo_type *x = milo_infer_arg(op, "x");
+  MILO_TRY(milo_infer_rank(op, diag, "epsilon", 0));
+  int64_t channels = MILO_DIM_UNKNOWN;
+  if (x->rank >= 0) {
+    if (x->rank < 3 || x->rank > 5)
+      return milo_infer_bad(op, diag, "x", "is %s, expected rank 3 to 5 (batch, channels, space)",
+                            milo_infer_show(op, x));
+    channels = x->dims[1];
+  }
+  for (; *params != NULL; params++)
+    MILO_TRY(milo_infer_expect(op, diag, *params, 1, &channels, "one for each channel of x"));
+  return MILO_OK;
+}
+
+milo_status milo_infer_instance_norm(const milo_op *op, milo_types *out, milo_diag *diag) {
+  static const char *const params[] = {"gamma", "beta", NULL};
+  MILO_TRY(check_channels(op, diag, params));
+  return milo_infer_add(op, diag, out, *milo_infer_arg(op, "x"));
+}
+
+milo_status milo_infer_batch_norm(const milo_op *op, milo_types *out, milo_diag *diag) {
+  static const char *const params[] = {"mean", "variance", "gamma", "beta", NULL};
+  MILO_TRY(check_channels(op, diag, params));
+  return milo_infer_add(op, diag, out, *milo_infer_arg(op, "x"));
+}
