@@ -13,9 +13,19 @@ MILO_MUST_USE milo_status milo_forward_compile(milo_device *device, milo_program
                                                const milo_executable_options *options,
                                                milo_diag *diag, milo_executable **out_executable);
 
-// Rows that the classifier takes at a time: the largest divisor of rows whose logits stay below
-// 64 MiB (at least one row).
-size_t milo_forward_loss_rows(size_t rows, size_t vocab);
+// How the classifier goes over its rows: `part` of them at a time and `last` (1 to part) at the
+// end, in as few parts as keep each one's logits below 64 MiB (a part is at least one row). A part
+// and the last differ by less than the number of parts, so that any count of rows costs in
+// proportion.
+typedef struct milo_row_parts {
+  size_t rows, part, last;
+} milo_row_parts;
+milo_row_parts milo_row_parts_make(size_t rows, size_t vocab);  // both > 0
+
+// Executables for a part and, where it has fewer rows, for the last one (else NULL).
+typedef struct milo_part_executables {
+  milo_executable *part, *last;
+} milo_part_executables;
 
 typedef struct milo_forward milo_forward;
 

@@ -29,9 +29,11 @@ typedef struct source {
 
 struct milo_plan {
   const milo_model *model;
-  size_t rows, head_rows, layers;
+  size_t rows, layers;
+  milo_row_parts parts;              // of the head
   bool accumulate, head_accumulate;  // programs add to the gradients instead of writing them
-  milo_executable *embed, *forward, *backward, *head, *loss, *embed_backward;
+  milo_executable *embed, *forward, *backward, *embed_backward;
+  milo_part_executables head, loss;
   source *sources;  // of backward's inputs
   size_t layer_weights, taps;
   milo_buffer *gradients;
@@ -135,18 +137,27 @@ static milo_status compile_layer(milo_plan *p, milo_device *device, size_t batch
 }
 
 // x, final_norm, classifier, target, gradient of loss [, sums] -> loss, dx, gradients of both.
-static milo_status compile_head(milo_plan *p, milo_device *device, milo_diag *diag) {
+static milo_status compile_head(const milo_plan *p, milo_device *device, size_t rows,
+                                milo_diag *diag, milo_executable **out) {
   milo_program *program = milo_program_create();
   milo_func *func = NULL;
-  milo_status status =
-      milo_block_loss(program, &p->model->config, (int64_t)p->head_rows, diag, &func);
+  milo_status status = milo_block_loss(program, &p->model->config, (int64_t)rows, diag, &func);
   if (status == MILO_OK) status = milo_autodiff(func, func->body->params, 3, diag);
   for (size_t i = 2; p->head_accumulate && status == MILO_OK && i < 4; i++)
     add_to_parameter(func, i, func->body->params[i - 1]->name, diag, &status);
   static const milo_alias aliases[] = {{5, 2}, {6, 3}};
   const milo_executable_options options = {.aliases = aliases,
                                            .alias_count = p->head_accumulate ? 2 : 0};
-  return milo_forward_compile(device, program, status, func, &options, diag, &p->head);
+  return milo_forward_compile(device, program, status, func, &options, diag, out);
+}
+
+static milo_status compile_loss(const milo_plan *p, milo_device *device, size_t rows,
+                                milo_diag *diag, milo_executable **out) {
+  milo_program *program = milo_program_create();
+  milo_func *func = NULL;
+  const milo_status status =
+      milo_block_loss(program, &p->model->config, (int64_t)rows, diag, &func);
+  return milo_forward_compile(device, program, status, func, NULL, diag, out);
 }
 
 // sum [V, D] (donated), tokens [N], dx [N, D] -> sum with the rows added.
@@ -174,13 +185,15 @@ static milo_status compile_all(milo_plan *p, milo_device *device, size_t batch, 
   const milo_model_config *c = &p->model->config;
   milo_func *func = NULL;
   milo_program *program = milo_program_create();
-  milo_status status = milo_block_embed(program, c, (int64_t)p->rows, diag, &func);
+  const milo_status status = milo_block_embed(program, c, (int64_t)p->rows, diag, &func);
   MILO_TRY(milo_forward_compile(device, program, status, func, NULL, diag, &p->embed));
-  program = milo_program_create();
-  status = milo_block_loss(program, c, (int64_t)p->head_rows, diag, &func);
-  MILO_TRY(milo_forward_compile(device, program, status, func, NULL, diag, &p->loss));
   MILO_TRY(compile_layer(p, device, batch, seq, diag));
-  MILO_TRY(compile_head(p, device, diag));
+  MILO_TRY(compile_loss(p, device, p->parts.part, diag, &p->loss.part));
+  MILO_TRY(compile_head(p, device, p->parts.part, diag, &p->head.part));
+  if (p->parts.last < p->parts.part) {
+    MILO_TRY(compile_loss(p, device, p->parts.last, diag, &p->loss.last));
+    MILO_TRY(compile_head(p, device, p->parts.last, diag, &p->head.last));
+  }
   return compile_embed_backward(p, device, diag);
 }
 
@@ -212,9 +225,9 @@ static milo_status alloc_buffers(milo_plan *p, size_t micro_batches, milo_diag *
   MILO_TRY(milo_buffer_alloc(p->rows * sizeof(int32_t), diag, &p->tokens));
   MILO_TRY(milo_buffer_alloc(p->rows * sizeof(int32_t), diag, &p->targets));
   MILO_TRY(milo_buffer_alloc(p->rows * sizeof(float), diag, &p->losses));
-  MILO_TRY(milo_buffer_alloc(p->head_rows * sizeof(float), diag, &p->seed));
+  MILO_TRY(milo_buffer_alloc(p->parts.part * sizeof(float), diag, &p->seed));
   float *seed = p->seed->data;
-  for (size_t i = 0; i < p->head_rows; i++)
+  for (size_t i = 0; i < p->parts.part; i++)
     seed[i] = (float)(1.0 / ((double)p->rows * (double)micro_batches));
   return MILO_OK;
 }
@@ -227,9 +240,9 @@ static milo_status fill(milo_plan *p, milo_device *device, size_t batch, size_t 
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                      "training: a batch of %zu sequences of %zu tokens is too large", batch, seq);
   p->layers = (size_t)p->model->config.layers;
-  p->head_rows = milo_forward_loss_rows(p->rows, (size_t)p->model->config.vocab);
+  p->parts = milo_row_parts_make(p->rows, (size_t)p->model->config.vocab);
   p->accumulate = micro_batches > 1;
-  p->head_accumulate = p->accumulate || p->head_rows < p->rows;
+  p->head_accumulate = p->accumulate || p->parts.part < p->rows;
   MILO_TRY(compile_all(p, device, batch, seq, diag));
   return alloc_buffers(p, micro_batches, diag);
 }
@@ -255,8 +268,9 @@ static void release_array(milo_buffer **buffers, size_t count) {
 
 void milo_plan_destroy(milo_plan *p) {
   if (!p) return;
-  milo_executable *const executables[] = {p->embed, p->forward, p->backward,
-                                          p->head,  p->loss,    p->embed_backward};
+  milo_executable *const executables[] = {p->embed,     p->forward,       p->backward,
+                                          p->head.part, p->head.last,     p->loss.part,
+                                          p->loss.last, p->embed_backward};
   for (size_t i = 0; i < sizeof executables / sizeof *executables; i++)
     milo_executable_destroy(executables[i]);
   milo_buffer *const buffers[] = {p->gradients, p->dx[0],  p->dx[1], p->tokens,
@@ -299,12 +313,14 @@ static milo_status run_head(milo_plan *p, bool backward, milo_diag *diag, double
   milo_buffer *classifier_sum = milo_views_get(&p->gradient_views, classifier, 0);
   float *x = p->x[p->layers]->data, *dx = p->dx[0]->data, *losses = p->losses->data;
   int32_t *targets = p->targets->data;
-  const size_t x_bytes = p->head_rows * dim * sizeof *x;
-  for (size_t row = 0; row < p->rows; row += p->head_rows) {
-    milo_buffer x_part = milo_buffer_view(x + row * dim, x_bytes);
-    milo_buffer dx_part = milo_buffer_view(dx + row * dim, x_bytes);
-    milo_buffer target = milo_buffer_view(targets + row, p->head_rows * sizeof *targets);
-    milo_buffer loss = milo_buffer_view(losses + row, p->head_rows * sizeof *losses);
+  const milo_part_executables *run = backward ? &p->head : &p->loss;
+  for (size_t row = 0; row < p->rows; row += p->parts.part) {
+    const bool whole = p->rows - row >= p->parts.part;
+    const size_t count = whole ? p->parts.part : p->parts.last;
+    milo_buffer x_part = milo_buffer_view(x + row * dim, count * dim * sizeof *x);
+    milo_buffer dx_part = milo_buffer_view(dx + row * dim, count * dim * sizeof *x);
+    milo_buffer target = milo_buffer_view(targets + row, count * sizeof *targets);
+    milo_buffer loss = milo_buffer_view(losses + row, count * sizeof *losses);
     milo_buffer *const inputs[] = {&x_part,
                                    milo_views_get(&p->weights, MILO_WEIGHT_final_norm, 0),
                                    milo_views_get(&p->weights, classifier, 0),
@@ -313,7 +329,7 @@ static milo_status run_head(milo_plan *p, bool backward, milo_diag *diag, double
                                    norm_sum,
                                    classifier_sum};
     milo_buffer *const outputs[] = {&loss, &dx_part, norm_sum, classifier_sum};
-    MILO_TRY(milo_executable_run(backward ? p->head : p->loss, inputs, outputs, diag));
+    MILO_TRY(milo_executable_run(whole ? run->part : run->last, inputs, outputs, diag));
   }
   *out_loss_sum = 0;
   for (size_t i = 0; i < p->rows; i++) *out_loss_sum += (double)losses[i];
