@@ -24,9 +24,9 @@ static bool keep_all(const void *user, const milo_op *op) {
   return true;
 }
 
-static milo_status need_input(const milo_func *func, const char *name, milo_diag *diag,
-                              milo_value **out_param) {
-  *out_param = milo_func_find_param(func, name);
+static milo_status need_input(const milo_func *func, const milo_value *const *sorted,
+                              const char *name, milo_diag *diag, milo_value **out_param) {
+  *out_param = milo_params_find(func, sorted, name);
   if (*out_param != NULL) return MILO_OK;
   milo_str names = {0};
   for (size_t i = 0; i < func->body->param_count; i++)
@@ -49,12 +49,14 @@ static milo_status list_wrt(milo_func *func, const milo_grad_options *options, m
                           milo_dtype_bits(param->type.dtype) >= 16;
     if (is_float) out_wrt[(*out_count)++] = param;
   }
+  const milo_value **sorted = milo_params_sort(func, &func->program->arena);
+  bool *named = MILO_NEW_ARRAY(&func->program->arena, bool, func->body->param_count);
   for (size_t i = 0; options->wrt != NULL && i < options->wrt_count; i++) {
-    MILO_TRY(need_input(func, options->wrt[i], diag, &out_wrt[i]));
-    for (size_t k = 0; k < i; k++)
-      if (out_wrt[k] == out_wrt[i])
-        return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "input %s is named twice",
-                         options->wrt[i]);
+    MILO_TRY(need_input(func, sorted, options->wrt[i], diag, &out_wrt[i]));
+    if (named[out_wrt[i]->index])
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "input %s is named twice",
+                       options->wrt[i]);
+    named[out_wrt[i]->index] = true;
     *out_count = i + 1;
   }
   if (*out_count == 0)

@@ -8,12 +8,19 @@
 #include "base/option_struct.h"
 #include "ir/op.h"
 
+// Number `index` among inputs, then outputs.
+typedef struct named {
+  const char *name;
+  size_t index;
+} named;
+
 struct milo_kernel {
   milo_ctx *ctx;
   milo_executable *executable;
   milo_arena arena;       // type spellings
   milo_value_info *info;  // inputs, then outputs
   milo_buffer **buffers;  // likewise; NULL: not bound
+  named *names;           // of both, sorted
   size_t input_count, output_count;
 };
 
@@ -23,13 +30,14 @@ static const milo_value *kernel_value(const milo_kernel *kernel, size_t i) {
              : milo_executable_output(kernel->executable, i - kernel->input_count);
 }
 
-milo_status milo_program_input_types(const milo_func *func, const milo_value_info *inputs,
-                                     size_t count, milo_diag *diag, milo_type *types) {
+static milo_status set_types(const milo_func *func, const milo_value *const *sorted,
+                             const milo_value_info *inputs, size_t count, milo_diag *diag,
+                             milo_type *types) {
   const milo_block *body = func->body;
   for (size_t i = 0; i < body->param_count; i++) types[i] = body->params[i]->type;
   for (size_t k = 0; k < count; k++) {
     const milo_value_info *given = &inputs[k];
-    const milo_value *param = milo_func_find_param(func, given->name);
+    const milo_value *param = milo_params_find(func, sorted, given->name);
     if (param == NULL)
       return milo_fail(diag, func->loc, MILO_ERR_INVALID, "function %s has no input %s", func->name,
                        given->name);
@@ -51,6 +59,22 @@ milo_status milo_program_input_types(const milo_func *func, const milo_value_inf
   return MILO_OK;
 }
 
+milo_status milo_program_input_types(const milo_func *func, const milo_value_info *inputs,
+                                     size_t count, milo_diag *diag, milo_type *types) {
+  milo_arena arena = {0};
+  const milo_status status =
+      set_types(func, milo_params_sort(func, &arena), inputs, count, diag, types);
+  milo_arena_deinit(&arena);
+  return status;
+}
+
+// An input comes before an output of the same name.
+static int compare_named(const void *a, const void *b) {
+  const named *x = a, *y = b;
+  const int order = strcmp(x->name, y->name);
+  return order != 0 ? order : x->index < y->index ? -1 : x->index > y->index;
+}
+
 // The tables that speak of inputs and outputs.
 static milo_status describe(milo_kernel *kernel) {
   kernel->input_count = milo_executable_input_count(kernel->executable);
@@ -60,6 +84,9 @@ static milo_status describe(milo_kernel *kernel) {
   kernel->info = MILO_NEW_ARRAY(&kernel->arena, milo_value_info, count);
   for (size_t i = 0; i < count; i++)
     kernel->info[i] = milo_value_info_make(&kernel->arena, kernel_value(kernel, i));
+  kernel->names = MILO_NEW_ARRAY(&kernel->arena, named, count);
+  for (size_t i = 0; i < count; i++) kernel->names[i] = (named){kernel->info[i].name, i};
+  if (count > 1) qsort(kernel->names, count, sizeof *kernel->names, compare_named);
   return MILO_OK;
 }
 
@@ -130,9 +157,16 @@ size_t milo_buffer_bytes(const milo_buffer *buffer) { return buffer->bytes; }
 // Index of a name among inputs, then outputs; the count of both if it is not there.
 static size_t find(const milo_kernel *kernel, const char *name) {
   const size_t count = kernel->input_count + kernel->output_count;
-  size_t i = 0;
-  while (i < count && strcmp(kernel->info[i].name, name) != 0) i++;
-  return i;
+  size_t low = 0, high = count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (strcmp(kernel->names[middle].name, name) < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < count && strcmp(kernel->names[low].name, name) == 0 ? kernel->names[low].index
+                                                                   : count;
 }
 
 milo_status milo_kernel_bind(milo_kernel *kernel, const char *name, milo_buffer *buffer) {

@@ -2,6 +2,7 @@
 // Helpers behind the public functions on programs.
 #include "api/program.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -21,6 +22,34 @@ milo_status milo_program_need_func(const milo_program *program, const char *name
                       name, names.data);
   milo_str_deinit(&names);
   return status;
+}
+
+static int compare_params(const void *a, const void *b) {
+  const milo_value *x = *(const milo_value *const *)a, *y = *(const milo_value *const *)b;
+  const int order = strcmp(x->name, y->name);
+  return order != 0 ? order : x->index < y->index ? -1 : x->index > y->index;
+}
+
+const milo_value **milo_params_sort(const milo_func *func, milo_arena *arena) {
+  const size_t count = func->body->param_count;
+  const milo_value **sorted = milo_arena_alloc_array(arena, count, sizeof *sorted);
+  for (size_t i = 0; i < count; i++) sorted[i] = func->body->params[i];
+  if (count > 1) qsort(sorted, count, sizeof *sorted, compare_params);
+  return sorted;
+}
+
+milo_value *milo_params_find(const milo_func *func, const milo_value *const *sorted,
+                             const char *name) {
+  size_t low = 0, high = func->body->param_count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (strcmp(sorted[middle]->name, name) < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low == func->body->param_count || strcmp(sorted[low]->name, name) != 0) return NULL;
+  return func->body->params[sorted[low]->index];
 }
 
 milo_value_info milo_value_info_make(milo_arena *arena, const milo_value *value) {

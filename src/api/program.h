@@ -8,6 +8,11 @@
 // The function of that name (NULL: the first), or MILO_ERR_NOT_FOUND with the names there are.
 MILO_MUST_USE milo_status milo_program_need_func(const milo_program *program, const char *name,
                                                  milo_diag *diag, const milo_func **out_func);
+// A function's inputs by name, in arena: an array of body->param_count, for milo_params_find.
+const milo_value **milo_params_sort(const milo_func *func, milo_arena *arena);
+// The input of that name (of several the first), NULL if there is none.
+milo_value *milo_params_find(const milo_func *func, const milo_value *const *sorted,
+                             const char *name);
 // The function's own input types, with the shapes that the caller gave by name; types has room for
 // each input. MILO_ERR_INVALID: no such input, or it is declared otherwise.
 MILO_MUST_USE milo_status milo_program_input_types(const milo_func *func,

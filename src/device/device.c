@@ -31,14 +31,23 @@ void milo_device_close(milo_device *device) {
 
 // ---- compiling ----
 
+// What a buffer is used for in a run.
+typedef struct buffer_use {
+  const milo_buffer *buffer;
+  size_t next;  // another input with the same buffer: its number + 1; 0: none
+} buffer_use;
+
 struct milo_executable {
   const milo_device_type *type;
   milo_program *program;  // holds func and all that follows
   milo_func *func;
   milo_value *inputs, *outputs;  // name and type; what a pass renames stays as it was declared
   size_t input_count, output_count;
-  milo_alias *aliases;
+  milo_alias *aliases;  // sorted
   size_t alias_count;
+  buffer_use *uses;  // one an input and output, for a run's checks
+  size_t *slots;     // hash table of buffers: the number of a use + 1; 0: free
+  size_t slot_count;
   void *code;
 };
 
@@ -140,6 +149,12 @@ static milo_value *signature(milo_arena *arena, milo_value *const *values, size_
   return copy;
 }
 
+static int compare_aliases(const void *a, const void *b) {
+  const milo_alias *x = a, *y = b;
+  if (x->output != y->output) return x->output < y->output ? -1 : 1;
+  return x->input < y->input ? -1 : x->input > y->input;
+}
+
 static milo_status keep_aliases(milo_executable *e, const milo_executable_options *options,
                                 milo_diag *diag) {
   if (options == NULL || options->alias_count == 0) return MILO_OK;
@@ -158,7 +173,16 @@ static milo_status keep_aliases(milo_executable *e, const milo_executable_option
                        "input %s cannot be donated to output %s: their types differ", input->name,
                        output->name);
   }
+  qsort(e->aliases, e->alias_count, sizeof *e->aliases, compare_aliases);
   return MILO_OK;
+}
+
+static void make_uses(milo_executable *e) {
+  const size_t count = e->input_count + e->output_count;
+  e->slot_count = 8;
+  while (e->slot_count < 2 * count) e->slot_count *= 2;
+  e->uses = MILO_NEW_ARRAY(&e->program->arena, buffer_use, count);
+  e->slots = MILO_NEW_ARRAY(&e->program->arena, size_t, e->slot_count);
 }
 
 static milo_status compile(milo_executable *e, milo_device *device, const milo_type *input_types,
@@ -172,6 +196,7 @@ static milo_status compile(milo_executable *e, milo_device *device, const milo_t
   e->inputs = signature(arena, e->func->body->params, e->input_count);
   e->outputs = signature(arena, e->func->body->outputs, e->output_count);
   MILO_TRY(keep_aliases(e, options, diag));
+  make_uses(e);
   MILO_TRY(milo_pass_run_all(e->func, &passes, diag));
   MILO_TRY(check_func(e->func, device, diag));
   milo_func_number(e->func);
@@ -206,7 +231,6 @@ void milo_executable_destroy(milo_executable *e) {
 
 size_t milo_executable_input_count(const milo_executable *e) { return e->input_count; }
 size_t milo_executable_output_count(const milo_executable *e) { return e->output_count; }
-const milo_func *milo_executable_func(const milo_executable *e) { return e->func; }
 
 const milo_value *milo_executable_input(const milo_executable *e, size_t i) {
   assert(i < e->input_count);
@@ -237,27 +261,54 @@ static milo_status check_buffer(const milo_value *value, const milo_buffer *buff
 }
 
 static bool may_share(const milo_executable *e, size_t input, size_t output) {
-  for (size_t i = 0; i < e->alias_count; ++i)
-    if (e->aliases[i].input == input && e->aliases[i].output == output) return true;
-  return false;
+  const milo_alias alias = {input, output};
+  return e->alias_count > 0 &&
+         bsearch(&alias, e->aliases, e->alias_count, sizeof alias, compare_aliases) != NULL;
+}
+
+// The buffer's place in the table: what stands there is its last use, 0 if there was none.
+static size_t *find_use(const milo_executable *e, const milo_buffer *buffer) {
+  size_t i = (size_t)(((uint64_t)(uintptr_t)buffer * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+  for (i &= e->slot_count - 1; e->slots[i] != 0; i = (i + 1) & (e->slot_count - 1))
+    if (e->uses[e->slots[i] - 1].buffer == buffer) break;
+  return &e->slots[i];
+}
+
+// Outputs must have buffers of their own but for aliases. In proportion to inputs and outputs: two
+// outputs of one buffer end it, so that the inputs of a buffer are gone through once.
+static milo_status check_sharing(milo_executable *e, milo_buffer *const *inputs,
+                                 milo_buffer *const *outputs, milo_diag *diag) {
+  memset(e->slots, 0, e->slot_count * sizeof *e->slots);
+  for (size_t i = e->input_count; i-- > 0;) {  // so that the first is found first
+    size_t *slot = find_use(e, inputs[i]);
+    e->uses[i] = (buffer_use){inputs[i], *slot};
+    *slot = i + 1;
+  }
+  for (size_t o = 0; o < e->output_count; ++o) {
+    if (outputs[o]->bytes == 0) continue;
+    size_t *slot = find_use(e, outputs[o]);
+    for (size_t use = *slot; use != 0; use = e->uses[use - 1].next) {
+      if (use > e->input_count)
+        return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                         "outputs %s and %s have the same buffer",
+                         e->outputs[use - 1 - e->input_count].name, e->outputs[o].name);
+      if (!may_share(e, use - 1, o))
+        return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                         "output %s has the buffer of input %s", e->outputs[o].name,
+                         e->inputs[use - 1].name);
+    }
+    e->uses[e->input_count + o] = (buffer_use){outputs[o], *slot};
+    *slot = e->input_count + o + 1;
+  }
+  return MILO_OK;
 }
 
 milo_status milo_executable_run(milo_executable *e, milo_buffer *const *inputs,
                                 milo_buffer *const *outputs, milo_diag *diag) {
   for (size_t i = 0; i < e->input_count; ++i)
     MILO_TRY(check_buffer(&e->inputs[i], inputs[i], "input", diag));
-  for (size_t o = 0; o < e->output_count; ++o) {
+  for (size_t o = 0; o < e->output_count; ++o)
     MILO_TRY(check_buffer(&e->outputs[o], outputs[o], "output", diag));
-    for (size_t i = 0; i < e->input_count; ++i)
-      if (outputs[o] == inputs[i] && outputs[o]->bytes > 0 && !may_share(e, i, o))
-        return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
-                         "output %s has the buffer of input %s", e->outputs[o].name,
-                         e->inputs[i].name);
-    for (size_t i = 0; i < o; ++i)
-      if (outputs[o] == outputs[i] && outputs[o]->bytes > 0)
-        return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
-                         "outputs %s and %s have the same buffer", e->outputs[i].name,
-                         e->outputs[o].name);
-  }
+  MILO_TRY(check_sharing(e, inputs, outputs, diag));
   return e->type->run(e->code, inputs, outputs, diag);
 }

@@ -85,8 +85,6 @@ size_t milo_executable_input_count(const milo_executable *executable);
 size_t milo_executable_output_count(const milo_executable *executable);
 const milo_value *milo_executable_input(const milo_executable *executable, size_t i);
 const milo_value *milo_executable_output(const milo_executable *executable, size_t i);
-// The compiled function, for those who count its operations.
-const milo_func *milo_executable_func(const milo_executable *executable);
 size_t milo_executable_scratch_bytes(const milo_executable *executable);
 // Blocking. Buffers of outputs may not overlap other buffers but as the aliases allow.
 MILO_MUST_USE milo_status milo_executable_run(milo_executable *executable,

@@ -236,7 +236,7 @@ milo_value *milo_value_literal(milo_arena *arena, milo_literal literal) {
   return value;
 }
 
-// ---- numbering, replacing, cloning ----
+// ---- numbering, cloning ----
 
 static void number_block(milo_block *block, uint32_t *next) {
   for (size_t i = 0; i < block->param_count; i++) block->params[i]->id = (*next)++;
@@ -255,21 +255,6 @@ void milo_func_number(milo_func *func) {
   uint32_t next = 0;
   number_block(func->body, &next);
   func->value_count = next;
-}
-
-static void replace_in_block(milo_block *block, const milo_value *from, milo_value *to) {
-  for (milo_op *op = block->first; op != NULL; op = op->next) {
-    for (size_t i = 0; i < op->arg_count; i++)
-      for (size_t k = 0; k < op->args[i].count; k++)
-        if (op->args[i].values[k] == from) op->args[i].values[k] = to;
-    for (size_t i = 0; i < op->block_count; i++) replace_in_block(op->blocks[i], from, to);
-  }
-  for (size_t i = 0; i < block->output_count; i++)
-    if (block->outputs[i] == from) block->outputs[i] = to;
-}
-
-void milo_func_replace_uses(milo_func *func, milo_value *from, milo_value *to) {
-  replace_in_block(func->body, from, to);
 }
 
 typedef struct cloner {

@@ -229,7 +229,4 @@ size_t milo_literal_elements(const milo_literal *literal);
 double milo_literal_number(const milo_literal *literal, size_t i);
 int64_t milo_literal_int(const milo_literal *literal, size_t i);
 
-// Makes every use of from, the function's outputs included, a use of to.
-void milo_func_replace_uses(milo_func *func, milo_value *from, milo_value *to);
-
 #endif

@@ -21,9 +21,4 @@ void milo_store_f32(const milo_kernels *kernels, void *out, milo_dtype dtype, pt
 void milo_convert_rows(const milo_kernels *kernels, float *out, const void *x, milo_dtype dtype,
                        size_t rows, size_t columns, ptrdiff_t rs, ptrdiff_t cs);
 
-// Elements of bytes 1, 2, 4 or 8 from strided to dense order: shape and stride by axis, the last
-// one fastest; strides in elements, may be 0 or negative. out is dense.
-void milo_copy_to_dense(void *out, const void *x, size_t bytes, int rank, const int64_t *shape,
-                        const int64_t *strides);
-
 #endif

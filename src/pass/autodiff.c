@@ -106,27 +106,49 @@ static milo_status differentiate(milo_grad *g, milo_op *op, milo_arena *scratch)
 
 // ---- seeds and results ----
 
-static milo_value *find_inner(const milo_func *func, const char *name) {
-  for (milo_op *op = func->body->first; op != NULL; op = op->next)
+// The results of the original function's operations by name, and which are outputs.
+typedef struct inner_names {
+  milo_value **slots;  // open addressing; a value is found by the name it has now
+  size_t mask;
+  bool *is_output;  // by id
+} inner_names;
+
+static milo_value **find_slot(const inner_names *names, const char *name) {
+  uint64_t hash = UINT64_C(0xcbf29ce484222325);
+  for (const char *c = name; *c != '\0'; c++)
+    hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+  size_t i = (size_t)(hash ^ hash >> 32) & names->mask;
+  while (names->slots[i] != NULL && strcmp(names->slots[i]->name, name) != 0)
+    i = (i + 1) & names->mask;
+  return &names->slots[i];
+}
+
+// room: how many renamings are to come.
+static inner_names names_of(const milo_func *func, size_t room, milo_arena *scratch) {
+  inner_names names = {.is_output = MILO_NEW_ARRAY(scratch, bool, func->value_count), .mask = 15};
+  while (names.mask < 2 * (func->value_count + room)) names.mask = 2 * names.mask + 1;
+  names.slots = MILO_NEW_ARRAY(scratch, milo_value *, names.mask + 1);
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next)
     for (size_t i = 0; i < op->result_count; i++)
-      if (strcmp(op->results[i]->name, name) == 0) return op->results[i];
-  return NULL;
+      *find_slot(&names, op->results[i]->name) = op->results[i];
+  for (size_t i = 0; i < func->body->output_count; i++)
+    names.is_output[func->body->outputs[i]->id] = true;
+  return names;
 }
 
 // grad_<name>, which callers count on: a value inside the function that is called so gives way, an
 // input or output does not.
-static const char *grad_name(milo_func *func, const char *name) {
+static const char *grad_name(const inner_names *names, milo_func *func, const char *name) {
   const char *wanted = milo_arena_printf(&func->program->arena, "grad_%s", name);
   const char *fresh = milo_func_fresh_name(func, wanted);
-  milo_value *inner = find_inner(func, wanted);
-  if (inner == NULL) return fresh;
-  for (size_t i = 0; i < func->body->output_count; i++)
-    if (func->body->outputs[i] == inner) return fresh;
+  milo_value *inner = *find_slot(names, wanted);
+  if (inner == NULL || names->is_output[inner->id]) return fresh;
   milo_value_rename(inner, fresh);
+  *find_slot(names, fresh) = inner;
   return wanted;
 }
 
-static milo_status add_seeds(milo_grad *g, milo_func *func) {
+static milo_status add_seeds(milo_grad *g, milo_func *func, const inner_names *names) {
   for (size_t i = 0; i < func->body->output_count; i++) {
     milo_value *output = func->body->outputs[i];
     if (!is_differentiable(&output->type)) continue;
@@ -135,25 +157,45 @@ static milo_status add_seeds(milo_grad *g, milo_func *func) {
                        "output %s has unknown dimensions: its gradient's shape is not known\ngive "
                        "the inputs concrete shapes",
                        output->name);
-    milo_value *seed = milo_func_add_param(func, grad_name(func, output->name), output->type);
+    milo_value *seed =
+        milo_func_add_param(func, grad_name(names, func, output->name), output->type);
     milo_grad_add(g, output, seed);
   }
   return g->builder.status;
 }
 
+// Values whose name must stay: results of the original function's operations, and outputs. by_id:
+// those it has; a value is among them if it stands at its id.
+typedef struct kept_values {
+  milo_value **by_id;
+  uint32_t count;
+} kept_values;
+
+static kept_values keep_forward(const milo_func *func, size_t room, milo_arena *scratch) {
+  kept_values kept = {MILO_NEW_ARRAY(scratch, milo_value *, func->value_count + room),
+                      func->value_count};
+  for (const milo_op *op = func->body->first; op != NULL; op = op->next)
+    for (size_t i = 0; i < op->result_count; i++) kept.by_id[op->results[i]->id] = op->results[i];
+  return kept;
+}
+
+static bool is_kept(const kept_values *kept, const milo_value *value) {
+  return value->id < kept->count && kept->by_id[value->id] == value;
+}
+
 // Makes the gradient of a parameter an output of its own. Seeds, forward values and what is already
 // an output keep their name: such a gradient is copied.
 static void add_result(milo_grad *g, milo_func *func, const milo_value *param, const char *name,
-                       const milo_op *last_forward) {
+                       kept_values *kept) {
   milo_builder *b = &g->builder;
   milo_value *grad = g->total[param->id];
   grad = grad != NULL ? milo_grad_widen(b, grad, param) : milo_grad_fill(b, param->type, 0);
   if (b->status != MILO_OK) return;
-  bool own = grad->def != NULL && grad->literal == NULL;
-  for (const milo_op *op = last_forward; op != NULL && own; op = op->prev) own = op != grad->def;
-  for (size_t i = 0; i < func->body->output_count; i++) own = own && func->body->outputs[i] != grad;
-  if (!own) grad = EMIT(b, identity, {"x", grad});
+  if (grad->def == NULL || grad->literal != NULL || is_kept(kept, grad))
+    grad = EMIT(b, identity, {"x", grad});
   if (b->status != MILO_OK) return;
+  grad->id = kept->count;
+  kept->by_id[kept->count++] = grad;
   milo_value_rename(grad, name);
   milo_func_add_output(func, grad);
 }
@@ -180,15 +222,17 @@ milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_co
   milo_grad g = {milo_builder_at_end(func, diag), wants,
                  MILO_NEW_ARRAY(&scratch, milo_value *, func->value_count)};
   milo_op *const last = func->body->last;
-  milo_status status = add_seeds(&g, func);
+  kept_values kept = keep_forward(func, wrt_count, &scratch);
+  const inner_names inner = names_of(func, func->body->output_count + wrt_count, &scratch);
+  milo_status status = add_seeds(&g, func, &inner);
   // Taken before what is emitted can have them.
   const char **names = MILO_NEW_ARRAY(&scratch, const char *, wrt_count);
-  for (size_t i = 0; i < wrt_count; i++) names[i] = grad_name(func, wrt[i]->name);
+  for (size_t i = 0; i < wrt_count; i++) names[i] = grad_name(&inner, func, wrt[i]->name);
   for (milo_op *op = last; op != NULL && status == MILO_OK; op = op->prev)
     status = differentiate(&g, op, &scratch);
   g.builder.loc = func->loc;
   for (size_t i = 0; i < wrt_count && status == MILO_OK; i++) {
-    add_result(&g, func, wrt[i], names[i], last);
+    add_result(&g, func, wrt[i], names[i], &kept);
     status = g.builder.status;
   }
   milo_arena_deinit(&scratch);

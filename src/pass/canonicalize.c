@@ -265,17 +265,11 @@ static rule_fn *const rules[MILO_OP_COUNT] = {
     [MILO_OP_reduce_prod] = rule_reduce,
 };
 
-static bool is_output(const milo_func *func, const milo_value *value) {
-  for (size_t i = 0; i < func->body->output_count; ++i)
-    if (func->body->outputs[i] == value) return true;
-  return false;
-}
-
 // An identity that gives an input, a constant in place or another output a name of its own.
-static bool only_names(const milo_func *func, const milo_op *op) {
-  if (op->code != MILO_OP_identity || !is_output(func, op->results[0])) return false;
+static bool only_names(const milo_rewriter *r, const milo_op *op) {
+  if (op->code != MILO_OP_identity || !milo_rewriter_is_output(r, op->results[0])) return false;
   const milo_value *x = milo_op_in(op, "x");
-  return x->def == NULL || is_output(func, x);
+  return x->def == NULL || milo_rewriter_is_output(r, x);
 }
 
 milo_status milo_pass_canonicalize(milo_func *func, const milo_pass_options *options,
@@ -286,7 +280,7 @@ milo_status milo_pass_canonicalize(milo_func *func, const milo_pass_options *opt
   for (milo_op *op = func->body->first, *next; op != NULL && status == MILO_OK; op = next) {
     next = op->next;
     milo_rewriter_apply(&r, op);
-    if (rules[op->code] == NULL || op->result_count != 1 || only_names(func, op)) continue;
+    if (rules[op->code] == NULL || op->result_count != 1 || only_names(&r, op)) continue;
     milo_builder b = milo_builder_before(op, diag);
     milo_op *before = op->prev;
     milo_value *with = rules[op->code](&b, op);

@@ -11,19 +11,25 @@
 #include "pass/pass.h"
 #include "pass/rewrite.h"
 
-enum { HASHED_BYTES = 256 };  // of a constant: enough to tell most apart
-
+// Eight bytes at a time: all bytes of a constant count, for constants that differ in their last one
+// must not meet in the table.
 static uint64_t mix(uint64_t hash, const void *data, size_t bytes) {
   const unsigned char *p = data;
+  for (; bytes >= 8; bytes -= 8, p += 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    hash ^= hash >> 29;
+  }
   for (size_t i = 0; i < bytes; ++i) hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
-  return hash;
+  return hash ^ hash >> 32;
 }
 
 static uint64_t mix_literal(uint64_t hash, const milo_literal *l) {
   hash = mix(hash, &l->kind, sizeof l->kind);
   hash = mix(hash, &l->type.dtype, sizeof l->type.dtype);
   hash = mix(hash, &l->bytes, sizeof l->bytes);
-  if (l->data != NULL) hash = mix(hash, l->data, l->bytes < HASHED_BYTES ? l->bytes : HASHED_BYTES);
+  if (l->data != NULL) hash = mix(hash, l->data, l->bytes);
   for (size_t i = 0; l->kind == MILO_LITERAL_STRINGS && i < l->count; ++i)
     hash = mix(hash, l->strings[i], strlen(l->strings[i]));
   return hash;
@@ -58,17 +64,50 @@ static bool values_equal(const milo_value *a, const milo_value *b) {
   return a->literal != NULL && b->literal != NULL && literals_equal(a->literal, b->literal);
 }
 
-static uint64_t hash_op(const milo_op *op) {
+// Hashes of literals by their address, made once each: many operations may name one large constant.
+typedef struct memo {
+  struct {
+    const milo_literal *literal;
+    uint64_t hash;
+  } * slots;
+  size_t count, capacity;
+} memo;
+
+static uint64_t hash_literal(milo_arena *arena, memo *m, const milo_literal *literal) {
+  enum { SMALL = 64 };  // hashed faster than found
+  if (literal->bytes <= SMALL && literal->kind == MILO_LITERAL_DATA) return mix_literal(0, literal);
+  if (2 * (m->count + 1) > m->capacity) {
+    const memo old = *m;
+    m->capacity = old.capacity == 0 ? 64 : 2 * old.capacity;
+    m->slots = milo_arena_alloc_array(arena, m->capacity, sizeof *m->slots);
+    for (size_t i = 0; i < old.capacity; ++i) {
+      if (old.slots[i].literal == NULL) continue;
+      size_t k = (size_t)mix(0, &old.slots[i].literal, sizeof literal) & (m->capacity - 1);
+      while (m->slots[k].literal != NULL) k = (k + 1) & (m->capacity - 1);
+      m->slots[k] = old.slots[i];
+    }
+  }
+  size_t i = (size_t)mix(0, &literal, sizeof literal) & (m->capacity - 1);
+  while (m->slots[i].literal != NULL && m->slots[i].literal != literal)
+    i = (i + 1) & (m->capacity - 1);
+  if (m->slots[i].literal == NULL) {
+    m->slots[i].literal = literal;
+    m->slots[i].hash = mix_literal(0, literal);
+    ++m->count;
+  }
+  return m->slots[i].hash;
+}
+
+static uint64_t hash_op(milo_arena *arena, memo *m, const milo_op *op) {
   uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), &op->code, sizeof op->code);
-  if (op->code == MILO_OP_const) return mix_literal(hash, op->results[0]->literal);
+  if (op->code == MILO_OP_const) return hash ^ hash_literal(arena, m, op->results[0]->literal);
   for (size_t i = 0; i < op->arg_count; ++i) {
     uint64_t arg = mix(0, op->args[i].name, strlen(op->args[i].name));
     for (size_t k = 0; k < op->args[i].count; ++k) {
       const milo_value *value = op->args[i].values[k];
-      if (value->literal != NULL)
-        arg = mix_literal(arg, value->literal);
-      else
-        arg = mix(arg, &value, sizeof(milo_value *));
+      const uint64_t one = value->literal != NULL ? hash_literal(arena, m, value->literal)
+                                                  : (uint64_t)(uintptr_t)value;
+      arg = mix(arg, &one, sizeof one);
     }
     hash += arg;  // the order of arguments does not matter
   }
@@ -115,19 +154,26 @@ milo_status milo_pass_cse(milo_func *func, const milo_pass_options *options, mil
   for (const milo_op *op = func->body->first; op != NULL; op = op->next) ++ops;
   while (slots < 2 * ops) slots *= 2;
   milo_rewriter r = milo_rewriter_init(func);
-  milo_op **table = MILO_NEW_ARRAY(&r.arena, milo_op *, slots);
+  struct {
+    milo_op *op;
+    uint64_t hash;
+  } *table = milo_arena_alloc_array(&r.arena, slots, sizeof *table);
+  memo literals = {0};
   for (milo_op *op = func->body->first, *next; op != NULL; op = next) {
     next = op->next;
     milo_rewriter_apply(&r, op);
     if (!is_candidate(op)) continue;
-    size_t slot = (size_t)hash_op(op) & (slots - 1);
-    while (table[slot] != NULL && !ops_equal(table[slot], op)) slot = (slot + 1) & (slots - 1);
-    if (table[slot] == NULL) {
-      table[slot] = op;
+    const uint64_t hash = hash_op(&r.arena, &literals, op);
+    size_t slot = (size_t)hash & (slots - 1);
+    while (table[slot].op != NULL && (table[slot].hash != hash || !ops_equal(table[slot].op, op)))
+      slot = (slot + 1) & (slots - 1);
+    if (table[slot].op == NULL) {
+      table[slot].op = op;
+      table[slot].hash = hash;
       continue;
     }
     for (size_t i = 0; i < op->result_count; ++i)
-      milo_rewriter_replace(&r, op->results[i], table[slot]->results[i]);
+      milo_rewriter_replace(&r, op->results[i], table[slot].op->results[i]);
   }
   milo_rewriter_finish(&r);
   milo_rewriter_deinit(&r);

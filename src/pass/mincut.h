@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Minimum cut of a directed graph with capacities (Dinic 1970).
+// Minimum cut of a directed graph with capacities.
 #ifndef MILO_PASS_MINCUT_H
 #define MILO_PASS_MINCUT_H
 
@@ -27,6 +27,10 @@ milo_mincut milo_mincut_create(milo_arena *arena, size_t nodes);
 void milo_mincut_add(milo_mincut *cut, size_t from, size_t to, int64_t capacity);
 // Finds the minimum cut nearest to the sink: out_sink_side[node] says which nodes lie behind it.
 // Every path must have an edge of finite capacity, and those must sum to less than infinity.
-void milo_mincut_solve(milo_mincut *cut, bool *out_sink_side);
+//
+// Nobody knows how to do that in n log n for every graph. Returns the work it took (edges and nodes
+// looked at); if that is more than most_work, the cut is one through edges of finite capacity, but
+// not the least: the cheaper of the ones nearest to source and sink.
+size_t milo_mincut_solve(milo_mincut *cut, size_t most_work, bool *out_sink_side);
 
 #endif

@@ -5,8 +5,9 @@
 #include <string.h>
 
 static void add_value(milo_rewriter *r, milo_value *value) {
-  size_t to_count = r->count;
+  size_t to_count = r->count, output_count = r->count;
   MILO_PUSH(&r->arena, r->to, to_count, r->to_capacity, NULL);
+  MILO_PUSH(&r->arena, r->output, output_count, r->output_capacity, false);
   value->id = (uint32_t)r->count;
   MILO_PUSH(&r->arena, r->known, r->count, r->known_capacity, value);
 }
@@ -19,19 +20,39 @@ static void add_block(milo_rewriter *r, milo_block *block) {
   }
 }
 
+static bool is_known(const milo_rewriter *r, const milo_value *value) {
+  return value->id < r->count && r->known[value->id] == value;
+}
+
+static void mark_output(milo_rewriter *r, milo_value *value) {
+  if (!is_known(r, value)) add_value(r, value);
+  r->output[value->id] = true;
+}
+
+bool milo_rewriter_is_output(const milo_rewriter *r, const milo_value *value) {
+  return is_known(r, value) && r->output[value->id];
+}
+
 milo_rewriter milo_rewriter_init(milo_func *func) {
   milo_rewriter r = {.func = func};
   add_block(&r, func->body);
+  for (size_t i = 0; i < func->body->output_count; ++i) mark_output(&r, func->body->outputs[i]);
   return r;
 }
 
 void milo_rewriter_deinit(milo_rewriter *r) { milo_arena_deinit(&r->arena); }
 
-// Replacements may be replaced themselves later: follows them to the end.
-static milo_value *find(const milo_rewriter *r, milo_value *value) {
-  while (value->id < r->count && r->known[value->id] == value && r->to[value->id] != NULL)
-    value = r->to[value->id];
-  return value;
+// Replacements may be replaced themselves later: follows them to the end, and shortens the way for
+// the next who asks.
+static milo_value *find(milo_rewriter *r, milo_value *value) {
+  milo_value *end = value;
+  while (is_known(r, end) && r->to[end->id] != NULL) end = r->to[end->id];
+  while (value != end) {
+    milo_value *next = r->to[value->id];
+    r->to[value->id] = end;
+    value = next;
+  }
+  return end;
 }
 
 static void apply_block(milo_rewriter *r, milo_block *block) {
@@ -50,7 +71,7 @@ void milo_rewriter_replace(milo_rewriter *r, milo_value *from, milo_value *to) {
   assert(milo_type_equal(&from->type, &to->type));
   to = find(r, to);
   assert(from != to);
-  if (from->id >= r->count || r->known[from->id] != from) add_value(r, from);
+  if (!is_known(r, from)) add_value(r, from);
   r->to[from->id] = to;
 }
 
@@ -72,17 +93,12 @@ void milo_value_rename(milo_value *value, const char *name) {
       attrs->items[i].value = name_literal(milo_op_arena(value->def), name);
 }
 
-static bool is_output(const milo_block *body, const milo_value *value) {
-  for (size_t i = 0; i < body->output_count; ++i)
-    if (body->outputs[i] == value) return true;
-  return false;
-}
-
 // A value of the old one's name that equals `to`.
-static milo_value *take_name(milo_func *func, milo_value *old, milo_value *to) {
+static milo_value *take_name(milo_rewriter *r, milo_value *old, milo_value *to) {
+  milo_func *func = r->func;
   const char *name = old->name;
   milo_value_rename(old, milo_func_fresh_name(func, name));
-  if (to->def != NULL && to->def->parent == func->body && !is_output(func->body, to)) {
+  if (to->def != NULL && to->def->parent == func->body && !milo_rewriter_is_output(r, to)) {
     milo_value_rename(to, name);
     return to;
   }
@@ -95,12 +111,16 @@ static milo_value *take_name(milo_func *func, milo_value *old, milo_value *to) {
 
 void milo_rewriter_finish(milo_rewriter *r) {
   milo_block *body = r->func->body;
+  milo_value **now = MILO_NEW_ARRAY(&r->arena, milo_value *, r->count);  // by id of an old output
   for (size_t i = 0; i < body->output_count; ++i) {
     milo_value *old = body->outputs[i], *to = find(r, old);
     if (to == old) continue;
-    milo_value *now = take_name(r->func, old, to);
-    for (size_t k = i; k < body->output_count; ++k)
-      if (body->outputs[k] == old) body->outputs[k] = now;
+    const uint32_t id = old->id;
+    if (now[id] == NULL) {
+      now[id] = take_name(r, old, to);
+      mark_output(r, now[id]);
+    }
+    body->outputs[i] = now[id];
   }
 }
 

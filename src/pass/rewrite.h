@@ -12,7 +12,8 @@ typedef struct milo_rewriter {
   milo_arena arena;
   milo_value **known;  // by id: the value that has it
   milo_value **to;     // by id: what replaces it; NULL: nothing
-  size_t count, known_capacity, to_capacity;
+  bool *output;        // by id: it is an output of the function
+  size_t count, known_capacity, to_capacity, output_capacity;
 } milo_rewriter;
 
 // Numbers the function's values.
@@ -20,6 +21,8 @@ milo_rewriter milo_rewriter_init(milo_func *func);
 void milo_rewriter_deinit(milo_rewriter *r);
 // Makes op, and what its blocks hold, use the replacements recorded so far.
 void milo_rewriter_apply(milo_rewriter *r, milo_op *op);
+// Was the value an output of the function when the rewriter was made?
+bool milo_rewriter_is_output(const milo_rewriter *r, const milo_value *value);
 // Records that `to`, of the same type and defined earlier, replaces from.
 void milo_rewriter_replace(milo_rewriter *r, milo_value *from, milo_value *to);
 // Gives the function's outputs their replacements under the names they had: the replacement is

@@ -167,7 +167,11 @@ static void choose_stored(splitter *s) {
     if (is_recomputable(op)) visit_uses(op, connect_operand, &o);
   }
   bool *behind = MILO_NEW_ARRAY(s->arena, bool, cut.nodes);
-  milo_mincut_solve(&cut, behind);
+  // Real programs take a few walks over the graph. No program gets more than log n of them: what is
+  // then kept is more than need be.
+  size_t walks = 8;
+  for (size_t n = cut.nodes; n > 1; n /= 2) walks += 8;
+  (void)milo_mincut_solve(&cut, walks * (cut.nodes + cut.count), behind);
   for (const milo_op *op = s->func->body->first; op != NULL; op = op->next)
     for (size_t i = 0; i < op->result_count; i++) {
       const milo_value *value = op->results[i];
@@ -223,14 +227,27 @@ static void list_param(param_list *list, milo_value *value, milo_attrs attrs) {
   MILO_PUSH(list->arena, list->attrs, list->attrs_count, list->attrs_capacity, attrs);
 }
 
-// A parameter in the place of a forward value that forward hands over. Its operation may stay for
-// another result: the value itself then needs another name.
-static void receive(milo_func *backward, param_list *list, milo_value *value) {
+// A parameter in the place of a forward value that forward hands over: goes to params, by id. Its
+// operation may stay for another result: the value itself then needs another name.
+static void receive(milo_func *backward, param_list *list, milo_value *value, milo_value **params) {
   const char *name = value->name;
   milo_value_rename(value, milo_func_fresh_name(backward, name));
-  milo_value *param = milo_func_add_param(backward, name, value->type);
-  milo_func_replace_uses(backward, value, param);
-  list_param(list, param, (milo_attrs){0});
+  params[value->id] = milo_func_add_param(backward, name, value->type);
+  list_param(list, params[value->id], (milo_attrs){0});
+}
+
+// Makes the block's uses of received values uses of their parameters. Results keep their places.
+static void use_params(milo_block *block, milo_value **params) {
+  for (milo_op *op = block->first; op != NULL; op = op->next) {
+    for (size_t i = 0; i < op->arg_count; i++)
+      for (size_t k = 0; k < op->args[i].count; k++) {
+        milo_value **value = &op->args[i].values[k];
+        if (params[(*value)->id] != NULL) *value = params[(*value)->id];
+      }
+    for (size_t i = 0; i < op->block_count; i++) use_params(op->blocks[i], params);
+  }
+  for (size_t i = 0; i < block->output_count; i++)
+    if (params[block->outputs[i]->id] != NULL) block->outputs[i] = params[block->outputs[i]->id];
 }
 
 static milo_func *make_backward(splitter *s, const char *name) {
@@ -252,21 +269,23 @@ static milo_func *make_backward(splitter *s, const char *name) {
   mark_sources(backward, given, marked);
 
   param_list list = {.arena = &backward->program->arena};
+  milo_value **received = MILO_NEW_ARRAY(s->arena, milo_value *, s->func->value_count);
   for (size_t i = 0; i < params - s->seeds; i++)
     if (marked[body->params[i]->id]) list_param(&list, body->params[i], backward->param_attrs[i]);
   for (size_t i = 0; i < outputs; i++) {
     milo_value *value = handed[i];
     if (value->def == NULL || !given[value->id] || !marked[value->id]) continue;
     marked[value->id] = false;
-    receive(backward, &list, value);
+    receive(backward, &list, value, received);
   }
   for (milo_op *op = body->first; op != NULL; op = op->next)
     for (size_t i = 0; i < op->result_count; i++) {
       milo_value *value = op->results[i];
       if (!s->stored[value->id] || !marked[value->id]) continue;
       marked[value->id] = false;
-      receive(backward, &list, value);
+      receive(backward, &list, value, received);
     }
+  use_params(body, received);
   for (size_t i = params - s->seeds; i < params; i++)
     list_param(&list, body->params[i], backward->param_attrs[i]);
   sweep(backward, marked);

@@ -51,23 +51,17 @@ static size_t bytes_of(const milo_value *value) {
   return bytes > 0 ? bytes : 1;
 }
 
-// Is value k of argument i named by an earlier argument of the operation too?
-static bool named_before(const milo_op *op, size_t i, size_t k) {
-  for (size_t a = 0; a <= i; ++a)
-    for (size_t v = 0; v < (a == i ? k : op->args[a].count); ++v)
-      if (op->args[a].values[v] == op->args[i].values[k]) return true;
-  return false;
-}
-
-// Bytes that can be given back after op.
-static size_t freed_after(const code *c, const milo_op *op) {
+// Bytes that can be given back after op. freed, one a value: those that were.
+static size_t freed_after(const code *c, const milo_op *op, bool *freed) {
   size_t bytes = 0;
   for (size_t i = 0; i < op->arg_count; ++i)
     for (size_t k = 0; k < op->args[i].count; ++k) {
       const milo_value *value = op->args[i].values[k];
       if (c->last_use[value->id] == op && value->def != NULL && value->literal == NULL &&
-          !named_before(op, i, k))
+          !freed[value->id]) {
+        freed[value->id] = true;  // an operation may name it twice
         bytes += bytes_of(value);
+      }
     }
   return bytes;
 }
@@ -79,6 +73,8 @@ static void plan(code *c) {
     for (size_t i = 0; i < op->arg_count; ++i)
       for (size_t k = 0; k < op->args[i].count; ++k) c->last_use[op->args[i].values[k]->id] = op;
   for (size_t i = 0; i < body->output_count; ++i) c->last_use[body->outputs[i]->id] = NULL;
+  milo_arena scratch = {0};
+  bool *freed = MILO_NEW_ARRAY(&scratch, bool, c->value_count);
   size_t live = 0;
   for (const milo_op *op = body->first; op != NULL; op = op->next) {
     if (op->code == MILO_OP_const) continue;
@@ -86,8 +82,9 @@ static void plan(code *c) {
     if (op->result_count > c->most_outputs) c->most_outputs = op->result_count;
     for (size_t i = 0; i < op->result_count; ++i) live += bytes_of(op->results[i]);
     if (live > c->scratch_bytes) c->scratch_bytes = live;
-    live -= freed_after(c, op);
+    live -= freed_after(c, op, freed);
   }
+  milo_arena_deinit(&scratch);
 }
 
 static milo_status ref_compile(milo_device *device, const milo_func *func,
