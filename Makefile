@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # For users: `make run` and `make test` work on a fresh machine. Developers use CMake's presets
-# (CMakePresets.json) directly.
+# (CMakePresets.json) directly. `make run` goes on with the demo's run if there is one.
 .POSIX:
 .PHONY: all run test install clean setup
 
@@ -8,7 +8,8 @@ all: build/release/CMakeCache.txt
 	@tools/build
 
 run: all
-	@build/release/milo demo
+	@if [ -e demo/checkpoint.milo ]; then build/release/milo demo --resume; \
+	else build/release/milo demo; fi
 
 test: all
 	@tools/build test

@@ -445,7 +445,8 @@ typedef struct milo_train_options {
   const char *device;  /* NULL: "cpu" */
   const char *out_dir; /* checkpoint and model files; NULL: nothing is written */
   bool resume;         /* continue from out_dir's checkpoint */
-  uint64_t steps;      /* default 1000 */
+  bool force;          /* replace the run that out_dir holds; without it that is refused */
+  uint64_t steps;      /* default 1000; resumed, it may be more than the run was begun with */
   uint64_t stop_after; /* stop (and save) after this step; 0: never */
   size_t batch;        /* default 8 */
   size_t seq;          /* default: the model's */
@@ -474,10 +475,26 @@ typedef struct milo_train_result {
 } milo_train_result;
 
 /*
+ * Whether milo_train could begin in options' out_dir now: MILO_ERR_INVALID if it holds a run and
+ * neither resume nor force is set, MILO_ERR_NOT_FOUND if there is none to resume, MILO_ERR_IO if
+ * another process trains there or it cannot be written. milo_train asks the same; this is for
+ * programs that have long work to do before.
+ */
+MILO_API MILO_MUST_USE milo_status milo_train_check(milo_ctx *ctx,
+                                                    const milo_train_options *options);
+
+/*
  * Trains model in place on ids. With out_dir: metrics.jsonl (a line a step), checkpoint.milo
  * (written atomically, holds parameters, moments and position), model.bin (llama2.c), and
  * model.json. A checkpoint replaces the one before when the loss with its weights is known to be
  * finite. The result of a run does not depend on threads or on being stopped and resumed.
+ *
+ * One process at a time trains into a folder: it holds run.lock there, which is free again when the
+ * process ends in any way. A resumed run takes every option that is 0 from its checkpoint and
+ * refuses others than it had, but for the number of steps, which may grow (also of a run that is
+ * finished): from there on the rate is that of a run that had been begun with so many steps, with
+ * the warm-up it had. What was done keeps the rates it had. With a constant rate (min_lr_ratio 1)
+ * the result is bit for bit that of such a run.
  */
 MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model, const uint32_t *ids,
                                               size_t count, const milo_train_options *options,

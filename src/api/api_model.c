@@ -9,6 +9,7 @@
 #include "generate/generate.h"
 #include "model/config.h"
 #include "model/llama2c.h"
+#include "train/folder.h"
 #include "train/train.h"
 
 milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
@@ -86,6 +87,13 @@ milo_status milo_eval(milo_ctx *ctx, const milo_model *model, const uint32_t *id
   milo_device *device = NULL;
   MILO_TRY(milo_ctx_device(ctx, options.device, &device));
   return milo_eval_run(device, model, ids, count, &options, diag, out_result);
+}
+
+milo_status milo_train_check(milo_ctx *ctx, const milo_train_options *given) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_train_options options;
+  MILO_TRY(milo_take_options(milo_train_options, given, diag, &options));
+  return milo_folder_check(&options, diag);
 }
 
 milo_status milo_train(milo_ctx *ctx, milo_model *model, const uint32_t *ids, size_t count,

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "base/number.h"
 
 // Largest single read or write: some systems refuse more than 2 GiB - 1.
@@ -163,12 +163,6 @@ static void format_temporary(char *name, size_t bytes, const char *path, int att
   snprintf(name, bytes, "%s.milo-%d.tmp", path, attempt);
 }
 
-static bool same_file(int fd, const char *name) {
-  struct stat opened, named;
-  return fstat(fd, &opened) == 0 && lstat(name, &named) == 0 && opened.st_dev == named.st_dev &&
-         opened.st_ino == named.st_ino;
-}
-
 // Whoever holds the lock of the file that still has this name may remove it. A writer holds it, so
 // that only what a dead one left can be taken. Where there are no locks nothing is taken.
 static void remove_stale(const char *name) {
@@ -176,15 +170,15 @@ static void remove_stale(const char *name) {
   const int fd = open(name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return;
   if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
-      flock(fd, LOCK_EX | LOCK_NB) == 0 && same_file(fd, name))
+      milo_lock_try(fd, name) == MILO_LOCK_TAKEN)
     unlink(name);
   close(fd);
 }
 
 // False: somebody took the new file for one that was left, before it was locked.
 static bool lock_new(int fd, const char *name) {
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return false;
-  return same_file(fd, name);
+  const milo_lock_result result = milo_lock_try(fd, name);
+  return result == MILO_LOCK_TAKEN || result == MILO_LOCK_NONE;
 }
 
 void milo_file_sweep(const char *path) {

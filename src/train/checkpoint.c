@@ -122,6 +122,18 @@ static milo_status find(const milo_store *store, const char *name, milo_field_ki
                    milo_store_path(store), name);
 }
 
+// The number of steps may grow: data order and rate are functions of the step and the options
+// alone, so that what follows is what a run of the new length would do. What was done keeps the
+// rates it had.
+static milo_status extend(const milo_store *store, uint64_t was, uint64_t now, milo_diag *diag) {
+  if (now >= was) return MILO_OK;
+  return milo_fail(
+      diag, MILO_NO_LOC, MILO_ERR_INVALID,
+      "cannot resume from %s: steps was %llu in that run and is %llu now; a run can be "
+      "made longer, not shorter\nto stop earlier, stop_after (--stop-after) does",
+      milo_store_path(store), (unsigned long long)was, (unsigned long long)now);
+}
+
 static milo_status differs(const milo_store *store, const milo_store_field *was,
                            const milo_store_field *now, const char *name, milo_diag *diag) {
   char old_text[40], new_text[40];
@@ -161,8 +173,11 @@ milo_status milo_checkpoint_options(const milo_store *store, const milo_model_co
       now.number = strcmp(m->name, "option.clip") == 0 ? (double)INFINITY : 0;
     else if (now.kind == MILO_FIELD_NUMBER ? now.number == 0 : now.count == 0)
       now = was;
-    if (!equal(&was, &now)) return differs(store, &was, &now, m->name + strlen("option."), diag);
-    set(m, options, &was);
+    if (m->offset == offsetof(milo_train_options, steps))
+      MILO_TRY(extend(store, was.count, now.count, diag));
+    else if (!equal(&was, &now))
+      return differs(store, &was, &now, m->name + strlen("option."), diag);
+    set(m, options, &now);
   }
   // What the run had switched off must stay off when the defaults are filled in.
   double *const off_at_zero[] = {&options->min_lr_ratio, &options->weight_decay,

@@ -24,7 +24,8 @@ MILO_MUST_USE milo_status milo_checkpoint_write(const char *path, const milo_mod
 MILO_MUST_USE milo_status milo_checkpoint_config(const milo_store *store, milo_diag *diag,
                                                  milo_model_config *out_config);
 // Options that shape a run and are still 0 in options ("the default") are taken from the
-// checkpoint; those that are set and differ are refused, as is another model (all by name).
+// checkpoint; those that are set and differ are refused, as is another model (all by name), but for
+// steps, which may grow.
 // options: as given, not completed. config: complete.
 MILO_MUST_USE milo_status milo_checkpoint_options(const milo_store *store,
                                                   const milo_model_config *config,

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -12,6 +13,7 @@
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "train/checkpoint.h"
+#include "train/folder.h"
 #include "train/loader.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
@@ -26,6 +28,7 @@ typedef struct run {
   milo_plan *plan;
   milo_optimizer *optimizer;
   milo_metrics *metrics;
+  milo_lock *lock;  // of out_dir
   milo_train_state state;
   uint64_t first_step;  // done when this run began
   uint64_t saved_step, evaluated_step;
@@ -33,14 +36,6 @@ typedef struct run {
   double step_seconds;  // of this run's steps together
   milo_diag *diag;
 } run;
-
-// "dir/name", to be freed.
-static char *path_in(const char *dir, const char *name) {
-  milo_str path = {0};
-  size_t bytes;
-  milo_str_printf(&path, "%s/%s", dir, name);
-  return milo_str_take(&path, &bytes);
-}
 
 static milo_status not_finite(const run *r, const char *what, uint64_t step) {
   if (r->saved)
@@ -67,13 +62,16 @@ static milo_status check_weights(run *r) {
 static milo_status write_files(run *r) {
   const char *dir = r->options.out_dir;
   r->save_due = false;
-  char *checkpoint = path_in(dir, MILO_TRAIN_CHECKPOINT), *bin = path_in(dir, MILO_TRAIN_MODEL);
-  char *json = path_in(dir, MILO_TRAIN_CONFIG);
+  char *checkpoint = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT),
+       *bin = milo_folder_path(dir, MILO_TRAIN_MODEL);
+  char *json = milo_folder_path(dir, MILO_TRAIN_CONFIG);
   milo_status status = milo_checkpoint_write(checkpoint, r->model, &r->options, &r->state,
                                              milo_optimizer_first(r->optimizer),
                                              milo_optimizer_second(r->optimizer), r->diag);
   if (status == MILO_OK && !milo_llama2c_obstacle(&r->model->config))
     status = milo_llama2c_write(r->model, bin, false, r->diag);
+  else if (status == MILO_OK)
+    unlink(bin);  // of a run that this one replaces
   milo_str text = {0};
   milo_model_config_print(&r->model->config, &text);
   if (status == MILO_OK) status = milo_file_write(json, text.data, text.bytes, r->diag);
@@ -141,7 +139,7 @@ static milo_status evaluate(run *r, double *out_loss) {
 static milo_status open_metrics(run *r) {
   const char *dir = r->options.out_dir;
   if (!dir) return MILO_OK;
-  char *path = path_in(dir, MILO_TRAIN_METRICS);
+  char *path = milo_folder_path(dir, MILO_TRAIN_METRICS);
   const milo_status status = milo_metrics_open(path, r->first_step, r->diag, &r->metrics);
   free(path);
   return status;
@@ -204,20 +202,13 @@ static milo_status resume(run *r, const milo_store *store) {
   return MILO_OK;
 }
 
-// A folder that cannot be written is noticed before any work is done. A new run's first checkpoint,
-// of step 0, takes the place of what an earlier run left once a loss is known: resuming can then
-// never continue the wrong one.
-static milo_status claim_dir(run *r) {
-  const char *dir = r->options.out_dir;
-  if (!dir) return MILO_OK;
-  r->save_due = true;
-  MILO_TRY(milo_file_make_dir(dir, r->diag));
-  char *checkpoint = path_in(dir, MILO_TRAIN_CHECKPOINT);
-  milo_writer *writer;
-  const milo_status status = milo_writer_open(checkpoint, r->diag, &writer);
-  if (status == MILO_OK) milo_writer_close(writer);
-  free(checkpoint);
-  return status;
+// The folder is claimed before any work is done. A new run's first checkpoint, of step 0, takes the
+// place of what an earlier run left once a loss is known: resuming can then never continue the
+// wrong one.
+static milo_status claim_dir(run *r, const milo_train_options *options) {
+  if (!options->out_dir) return MILO_OK;
+  r->save_due = !options->resume;
+  return milo_folder_claim(options, r->diag, &r->lock);
 }
 
 static milo_status prepare(run *r, milo_device *device, const uint32_t *ids, size_t count,
@@ -232,8 +223,7 @@ static milo_status prepare(run *r, milo_device *device, const uint32_t *ids, siz
   MILO_TRY(milo_plan_create(device, r->model, o->batch, o->seq, o->accumulate, r->diag, &r->plan));
   MILO_TRY(milo_optimizer_create(device, r->model, milo_plan_gradients(r->plan), o, r->diag,
                                  &r->optimizer));
-  if (store) MILO_TRY(resume(r, store));
-  return store ? MILO_OK : claim_dir(r);
+  return store ? resume(r, store) : claim_dir(r, o);
 }
 
 milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_t *ids,
@@ -254,8 +244,9 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
   if (options->resume && !options->out_dir)
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                        "a run is resumed from a folder: out_dir is not given");
+  if (status == MILO_OK && options->resume) status = claim_dir(&r, options);
   if (status == MILO_OK && options->resume) {
-    char *path = path_in(options->out_dir, MILO_TRAIN_CHECKPOINT);
+    char *path = milo_folder_path(options->out_dir, MILO_TRAIN_CHECKPOINT);
     status = milo_store_open(path, diag, &store);
     free(path);
   }
@@ -265,6 +256,7 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
   milo_metrics_close(r.metrics);
   milo_optimizer_destroy(r.optimizer);
   milo_plan_destroy(r.plan);
+  milo_lock_release(r.lock);
   if (r.plan) {
     report.step = r.state.step;
     report.steps = r.options.steps;
@@ -292,7 +284,7 @@ milo_status milo_train_load_config(const char *dir, milo_diag *diag,
                                    milo_model_config *out_config) {
   milo_store *store = NULL;
   memset(out_config, 0, sizeof *out_config);
-  char *path = path_in(dir, MILO_TRAIN_CHECKPOINT);
+  char *path = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT);
   milo_status status = milo_store_open(path, diag, &store);
   if (status == MILO_OK) status = milo_checkpoint_config(store, diag, out_config);
   milo_store_close(store);
@@ -302,7 +294,7 @@ milo_status milo_train_load_config(const char *dir, milo_diag *diag,
 
 milo_status milo_train_load_model(const char *dir, milo_diag *diag, milo_model **out_model) {
   *out_model = NULL;
-  char *path = path_in(dir, MILO_TRAIN_CHECKPOINT);
+  char *path = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT);
   milo_model_config config;
   milo_store *store = NULL;
   milo_model *model = NULL;

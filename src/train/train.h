@@ -6,12 +6,6 @@
 #include "device/device.h"
 #include "model/model.h"
 
-// Files of a run in out_dir.
-#define MILO_TRAIN_CHECKPOINT "checkpoint.milo"
-#define MILO_TRAIN_METRICS "metrics.jsonl"
-#define MILO_TRAIN_MODEL "model.bin"  // llama2.c version 0, if that can hold the model
-#define MILO_TRAIN_CONFIG "model.json"
-
 // device is options->device, opened. options: all fields of this version present, not completed.
 //
 // MILO_ERR_INTERRUPTED  on_step returned false before the last step; the state is saved

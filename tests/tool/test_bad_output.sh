@@ -35,7 +35,7 @@ for writer in "${writers[@]}"; do
   args=($writer)
   case ${args[0]} in
     run | train) targets="old.txt /proc/1" ;;          # folders: below a file, where none can be made
-    demo) targets="old.txt missing/demo" ;;
+    demo) targets="old.txt /proc/1/demo" ;;
     *) targets="folder missing/file /dev/full /proc/1/none" ;;
   esac
   for target in $targets; do
@@ -69,7 +69,7 @@ rmdir grad.mil && rm grad.weights.bin && mkdir grad.weights.bin
 refuse 1 "grad.weights.bin" grad big.mil -o grad.mil
 rmdir grad.weights.bin
 limited 1 "outputs/y.npy" run big.mil --random 1 -o outputs
-limited 8 "run/checkpoint.milo" train --data data.u16 --model tiny.json --steps 3 --out run
+limited 8 "run/checkpoint.milo" train --data data.u16 --model tiny.json --steps 3 --force --out run
 check "the run is as it was" "$milo" generate run --steps 3
 
 # Read-only files and folders (root may write them, unless the file system says no).
@@ -78,6 +78,7 @@ if ! : 2>/dev/null >folder/probe; then
   refuse 1 "folder/x" stories -n 1 -o folder/x
   refuse 1 "old.txt" stories -n 1 -o old.txt
   refuse 1 "folder" train --data data.u16 --model tiny.json --steps 1 --out folder/x
+  refuse 1 "Permission denied" train --data text.txt --model tiny.json --steps 1 --out folder/x
 else
   rm -f folder/probe
   echo "ok - read-only folders # SKIP this user may write everything"

@@ -29,4 +29,53 @@ check "a model that no .bin file can hold" "$milo" train --data data.u16 --model
 holds "that model.bin is not written, and why" \
   "model.bin is not written: .* cannot hold this model \(qk_norm is set\)" "$err"
 check "no model.bin" test ! -e norm/model.bin
+
+# ---- a folder that holds a run ----
+: >run/checkpoint.milo.milo-0.tmp # as a process that was killed leaves it
+: >run/model.bin.milo-3.tmp
+cp run/checkpoint.milo first.milo
+refuse 1 "'run' holds a training run (run/checkpoint.milo)" "${train[@]}" --steps 1 --out run
+holds "what to do" "hint: --resume goes on with it, --force replaces it" "$err"
+refuse 1 "'run' holds a training run" demo --steps 1 --out run
+refuse 2 "--resume and --force exclude each other" "${train[@]}" --out run --resume --force
+refuse 2 "--resume and --force exclude each other" demo --resume --force
+refuse 2 "--force needs --out" "${train[@]}" --force
+refuse 1 "there is nothing to resume: no 'norun/checkpoint.milo'" demo --out norun --resume
+cp tok.bin run/tokenizer.bin
+check "a run goes on" "$milo" train --data data.u16 --out run --resume --steps 3
+check "what killed processes left is gone" test "$(ls run | tr '\n' ' ')" = \
+  "checkpoint.milo metrics.jsonl model.bin model.json tokenizer.bin "
+check "nothing is left to do" "$milo" train --data data.u16 --out run --resume
+holds "how it would go on" "the run is finished, at step 3; --steps N makes it longer" "$err"
+refuse 1 "steps was 3 in that run and is 2 now" train --data data.u16 --out run --resume --steps 2
+check "a run is replaced" "$milo" "${train[@]}" --steps 1 --out run --force
+check "by the same as in a new folder" cmp run/checkpoint.milo first.milo
+check "its tokenizer goes with it" test ! -e run/tokenizer.bin
+check "no folder" "$milo" "${train[@]}" --steps 1
+holds "that nothing is kept" "^nothing is kept: no folder was given with --out DIR" "$err"
+
+# ---- two processes ----
+"$milo" "${train[@]}" --steps 100000000 --save-every 100000 --eval-every 100000 --out both \
+  2>/dev/null >"$work/first" &
+pid=$!
+for _ in $(seq 200); do [ -s both/metrics.jsonl ] && break; sleep 0.05; done
+for also in --force --resume; do
+  if timeout 60 "$milo" "${train[@]}" --out both $also >"$out" 2>"$err"; then
+    bad "two processes in one folder ($also)"
+  fi
+  holds "who is there ($also)" "^milo: error: process $pid is training into 'both' already" "$err"
+done
+kill -9 $pid
+wait $pid 2>/dev/null
+check "killed, the folder is free" "$milo" "${train[@]}" --steps 1 --out both --force
+check "no lock is left" test ! -e both/run.lock
+
+# ---- the demo ----
+check "a demo" "$milo" demo --stories 100 --steps 2 --out tale
+cp tale/stories.txt stories.txt
+
+check "it goes on" "$milo" demo --stories 100 --steps 4 --out tale --resume
+check "for four steps" test "$(wc -l <tale/metrics.jsonl)" = 4
+check "with the same stories" cmp tale/stories.txt stories.txt
+refuse 1 "other training data" demo --stories 120 --steps 5 --out tale --resume
 exit $failed

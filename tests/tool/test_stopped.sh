@@ -93,7 +93,7 @@ check "the checkpoint that is kept is good" bash -c \
 cp -r nan before
 for option in "--val-fraction 0" "--val-fraction 0.1"; do
   for steps in 1 2 3; do
-    "${train[@]}" "${explode[@]}" $option --steps $steps --out last$steps >"$out" 2>"$err"
+    "${train[@]}" "${explode[@]}" $option --steps $steps --force --out last$steps >"$out" 2>"$err"
     code=$?
     [ $code = 0 ] || clean "not finite at the end of $steps steps" 1 "is not finite at step"
     check "what is kept after $steps steps is good" "$milo" eval last$steps --data data.u16 \
@@ -108,7 +108,7 @@ for at in 7 100 $((floats / 2)); do
       stopped/model.bin; } >bad.bin
     refuse 1 "bad.bin" generate bad.bin --ids
     refuse 1 "bad.bin" eval bad.bin --data data.u16
-    refuse 1 "bad.bin" train --init bad.bin --data data.u16 --steps 2 --out nan
+    refuse 1 "bad.bin" train --init bad.bin --data data.u16 --steps 2 --force --out nan
   done
 done
 # Finite, but so large that the gradient is not. The earlier run in the folder stays.
@@ -116,7 +116,7 @@ done
   for ((i = 7; i < floats; i++)); do printf '\0\0\177\177'; done; } >large.bin
 large=(train --init large.bin --data data.u16 --steps 2)
 refuse 1 "the gradient is not finite at step 1: training stops" "${large[@]}"
-refuse 1 "the gradient is not finite at step 1: training stops" "${large[@]}" --out nan
+refuse 1 "the gradient is not finite at step 1: training stops" "${large[@]}" --force --out nan
 check "the earlier run is there" "$milo" eval nan --data data.u16 --max-tokens 40
 
 # ---- Ctrl-C elsewhere ----

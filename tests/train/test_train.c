@@ -224,8 +224,8 @@ static void test_what_resuming_refuses(void) {
   refuse(ctx, &config, o, "lr was 0.01 in that run and is 0.02 now");
   o = options, o.seed = 12;
   refuse(ctx, &config, o, "seed was 11");
-  o = options, o.steps = 21;
-  refuse(ctx, &config, o, "steps was 20");
+  o = options, o.steps = 19;
+  refuse(ctx, &config, o, "steps was 20 in that run and is 19 now; a run can be made longer");
   o = options, o.weight_decay = -1;
   refuse(ctx, &config, o, "weight_decay was 0.1 in that run and is 0 now");
   o = options, o.clip = -1;
@@ -245,6 +245,115 @@ static void test_what_resuming_refuses(void) {
   refuse(ctx, &config, options, "truncated checkpoint");
   CHECK(truncate(checkpoint, 0) == 0);
   refuse(ctx, &config, options, "the file is empty");
+  milo_ctx_destroy(ctx);
+}
+
+// Trains into the folder that is being trained into, from a context of its own.
+static bool intrude(void *user, const milo_train_report *report) {
+  milo_ctx *other = context(1);
+  const milo_model_config config = tiny();
+  milo_train_options options = options_for("ref");
+  options.out_dir = user;
+  for (int i = 0; i < 3 && report->step == 2; i++) {
+    options.force = i == 1;
+    options.resume = i == 2;
+    milo_train_result result;
+    CHECK(train(other, &config, &options, &result) == MILO_ERR_IO);
+    char words[64];
+    snprintf(words, sizeof words, "process %ld is training into '", (long)getpid());
+    if (!CHECK(strstr(milo_error(other), words) != NULL)) printf("# %s\n", milo_error(other));
+    CHECK(milo_train_check(other, &options) == MILO_ERR_IO);
+  }
+  milo_ctx_destroy(other);
+  return true;
+}
+
+static void test_a_folder_with_a_run(void) {
+  milo_ctx *ctx = context(1);
+  const milo_model_config config = tiny();
+  milo_train_options options = options_for("ref");
+  options.steps = 4;
+  char dir[512];
+  snprintf(dir, sizeof dir, "%s", in_folder("taken"));
+  options.out_dir = dir;
+  CHECK(milo_train_check(ctx, &options) == MILO_OK && access(dir, F_OK) != 0);
+  options.resume = true;
+  CHECK(milo_train_check(ctx, &options) == MILO_ERR_NOT_FOUND);
+  options.resume = false;
+  milo_train_options guarded = options;
+  guarded.on_step = intrude;
+  guarded.user = dir;
+  if (!CHECK(train(ctx, &config, &guarded, NULL) == MILO_OK)) printf("# %s\n", milo_error(ctx));
+  CHECK(access(in_folder("taken/run.lock"), F_OK) != 0);
+  options.seed++;
+  refuse(ctx, &config, options, "holds a training run (");
+  CHECK(milo_train_check(ctx, &options) == MILO_ERR_INVALID);
+  // Any part of a run is one.
+  CHECK(remove(in_folder("taken/checkpoint.milo")) == 0);
+  refuse(ctx, &config, options, "taken/metrics.jsonl)");
+  CHECK(remove(in_folder("taken/metrics.jsonl")) == 0);
+  refuse(ctx, &config, options, "taken/model.bin)");
+  options.force = true;
+  CHECK(milo_train_check(ctx, &options) == MILO_OK);
+  milo_model_config other = tiny();
+  other.qk_norm = true;  // the old run's model.bin is none of this one's
+  CHECK(train(ctx, &other, &options, NULL) == MILO_OK);
+  CHECK(access(in_folder("taken/model.bin"), F_OK) != 0);
+  milo_ctx_destroy(ctx);
+}
+
+static size_t count_lines(const char *path, const char *part) {
+  FILE *file = fopen(path, "r");
+  char line[512];
+  size_t count = 0;
+  while (file && fgets(line, sizeof line, file)) count += strstr(line, part) != NULL;
+  if (file) fclose(file);
+  return count;
+}
+
+// Keeps the last rate in *user.
+static bool note_rate(void *user, const milo_train_report *report) {
+  *(double *)user = report->learning_rate;
+  return true;
+}
+
+static void test_a_run_is_made_longer(void) {
+  milo_ctx *ctx = context(2);
+  const milo_model_config config = tiny();
+  milo_train_options options = options_for("cpu");
+  milo_train_result result;
+  double straight = 0, extended = 0;
+  options.on_step = note_rate;
+  for (int constant = 0; constant < 2; constant++) {
+    options.min_lr_ratio = constant ? 1 : 0.1;
+    options.warmup = 3;
+    options.out_dir = in_folder(constant ? "long-c" : "long");
+    options.steps = 20;
+    options.user = &straight;
+    CHECK(train(ctx, &config, &options, &result) == MILO_OK);
+    milo_train_options o = options;
+    o.out_dir = in_folder(constant ? "grown-c" : "grown");
+    o.steps = 10;
+    o.user = &extended;
+    CHECK(train(ctx, &config, &o, &result) == MILO_OK && result.last.step == 10);
+    CHECK(constant || extended < 2e-3);  // the end of a cosine
+    o = (milo_train_options){.struct_bytes = sizeof o,
+                             .device = "cpu",
+                             .out_dir = o.out_dir,
+                             .resume = true,
+                             .steps = 20,
+                             .stop_after = 11,
+                             .on_step = note_rate,
+                             .user = &extended};
+    if (!CHECK(train(ctx, &config, &o, &result) == MILO_OK && result.last.step == 11))
+      printf("# %s\n", milo_error(ctx));
+    o.steps = o.stop_after = 0;  // the new length is part of the run
+    CHECK(train(ctx, &config, &o, &result) == MILO_OK && result.last.step == 20);
+    CHECK(result.last.steps == 20 && extended == straight);
+    CHECK(count_lines(in_folder(constant ? "grown-c/metrics.jsonl" : "grown/metrics.jsonl"),
+                      "\"step\":") == 20);
+    if (constant) CHECK(same_folder(options.out_dir, o.out_dir));
+  }
   milo_ctx_destroy(ctx);
 }
 
@@ -327,6 +436,7 @@ static void test_memory_does_not_grow(void) {
     options.steps = LAST;
     options.eval_every = options.save_every = 10;
     options.out_dir = in_folder("memory");
+    options.force = true;
     options.on_step = note_heap;
     options.user = bytes;
     if (!CHECK(train(ctx, &config, &options, NULL) == MILO_OK)) printf("# %s\n", milo_error(ctx));
@@ -345,6 +455,8 @@ int main(void) {
   RUN(test_accumulation);
   RUN(test_folder_holds_the_model);
   RUN(test_what_resuming_refuses);
+  RUN(test_a_folder_with_a_run);
+  RUN(test_a_run_is_made_longer);
   RUN(test_bad_data_and_folders);
   RUN(test_a_loss_that_is_not_finite);
   RUN(test_memory_does_not_grow);

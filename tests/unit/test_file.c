@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "tap.h"
 
 static char folder[256];
@@ -160,6 +161,33 @@ static void test_what_a_killed_writer_leaves_is_removed(void) {
   milo_file_sweep(in_folder("no/such/folder"));
 }
 
+static void lock_and_wait(void) {
+  milo_lock *lock;
+  if (milo_lock_take(in_folder("lock"), "waiting", NULL, &lock) != MILO_OK) _exit(1);
+  milo_lock *second;
+  if (milo_lock_take(in_folder("lock"), "waiting", NULL, &second) != MILO_ERR_IO) _exit(1);
+}
+
+static void test_a_lock_dies_with_its_owner(void) {
+  char path[512];
+  snprintf(path, sizeof path, "%s", in_folder("lock"));
+  const size_t before = count_entries();
+  in_killed_process(lock_and_wait);
+  CHECK(count_entries() == before + 1);
+  milo_lock *lock, *second;
+  milo_diag diag = {0};
+  if (!CHECK(milo_lock_take(path, "testing", &diag, &lock) == MILO_OK)) return;
+  CHECK(milo_lock_take(path, "testing", &diag, &second) == MILO_ERR_IO && !second);
+  char words[64];
+  snprintf(words, sizeof words, "error: process %ld is testing already", (long)getpid());
+  CHECK_STR(milo_diag_text(&diag), words);
+  milo_lock_release(lock);
+  milo_lock_release(NULL);
+  CHECK(count_entries() == before);
+  CHECK(milo_lock_take(in_folder("no/lock"), "testing", &diag, &lock) == MILO_ERR_NOT_FOUND);
+  milo_diag_deinit(&diag);
+}
+
 // Every write of many processes to one target succeeds, and nothing is left.
 static void test_many_writers_of_one_file(void) {
   enum { WRITERS = 4, WRITES = 150 };
@@ -312,6 +340,7 @@ int main(void) {
   RUN(test_map);
   RUN(test_without_commit_nothing_changes);
   RUN(test_what_a_killed_writer_leaves_is_removed);
+  RUN(test_a_lock_dies_with_its_owner);
   RUN(test_many_writers_of_one_file);
   RUN(test_read_only_folders);
   RUN(test_failed_write_leaves_the_old_file);

@@ -18,6 +18,8 @@ typedef enum option_kind {
   OPTION_NUMBER,  // double *
 } option_kind;
 
+#define NOT_GIVEN UINT64_MAX  // default of an OPTION_COUNT, which cannot be given
+
 typedef struct string_list {
   const char **items;  // freed by options_deinit of the command's options
   size_t count;

@@ -3,14 +3,13 @@
 //
 // Writes stories of our own making, learns a tokenizer from them, trains a model of about one
 // million parameters, and lets it tell a story.
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cmd.h"
+#include "data.h"
 #include "stories.h"
 
 enum { DEMO_VOCAB = 1024, DEMO_SEQ = 256, DEMO_BATCH = 4 };
@@ -19,47 +18,49 @@ typedef struct demo {
   milo_ctx *ctx;
   const char *dir, *prompt;
   uint64_t steps, stories, seed;
+  bool resume, force;
   milo_tokenizer *tokenizer;
   milo_model *model;
+  char *text;
+  size_t text_bytes;
+  int saved;  // exit code of writing stories and tokenizer, at the first step
+  bool save_done;
   uint32_t *ids;
   size_t id_count;
 } demo;
 
-static char *path_in(const demo *d, const char *name) {
-  const size_t bytes = strlen(d->dir) + strlen(name) + 2;
-  char *path = malloc(bytes);
-  if (path != NULL) snprintf(path, bytes, "%s/%s", d->dir, name);
-  return path;
-}
-
-// 1. Stories and a tokenizer for them.
+// 1. Stories and a tokenizer for them, kept in memory until the folder is known to be ours.
 static milo_status prepare(demo *d) {
-  size_t bytes;
-  char *text = stories_generate(d->seed, d->stories, &bytes);
-  char *stories_path = path_in(d, "stories.txt"), *tokenizer_path = path_in(d, "tokenizer.bin");
-  milo_status status = MILO_ERR_NO_MEMORY;
-  if (text == NULL || stories_path == NULL || tokenizer_path == NULL) goto done;
-  status = milo_file_save(d->ctx, stories_path, text, bytes);
-  if (status != MILO_OK) goto done;
-  fprintf(stderr, "wrote %llu stories, %.1f MB: %s\n", (unsigned long long)d->stories,
-          (double)bytes / 1e6, stories_path);
-  status = milo_tokenizer_train(d->ctx, text, bytes, DEMO_VOCAB, &d->tokenizer);
-  if (status == MILO_OK) status = milo_tokenizer_save(d->ctx, d->tokenizer, tokenizer_path);
+  d->text = stories_generate(d->seed, d->stories, &d->text_bytes);
+  if (d->text == NULL) return MILO_ERR_NO_MEMORY;
+  milo_status status =
+      milo_tokenizer_train(d->ctx, d->text, d->text_bytes, DEMO_VOCAB, &d->tokenizer);
   if (status == MILO_OK)
-    status =
-        milo_tokenizer_encode_documents(d->ctx, d->tokenizer, text, bytes, &d->ids, &d->id_count);
+    status = milo_tokenizer_encode_documents(d->ctx, d->tokenizer, d->text, d->text_bytes, &d->ids,
+                                             &d->id_count);
   if (status == MILO_OK)
-    fprintf(stderr, "learnt %d tokens, %.2f bytes a token: %s\n", DEMO_VOCAB,
-            (double)bytes / (double)d->id_count, tokenizer_path);
-done:
-  free(text);
-  free(stories_path);
-  free(tokenizer_path);
+    fprintf(stderr, "made up %llu stories, %.1f MB; learnt %d tokens, %.2f bytes a token\n",
+            (unsigned long long)d->stories, (double)d->text_bytes / 1e6, DEMO_VOCAB,
+            (double)d->text_bytes / (double)d->id_count);
   return status;
 }
 
+// Prints what goes wrong, for training has a message of its own when it stops because of it.
+static int save_beginnings(demo *d) {
+  char *stories = join_path(d->dir, "stories.txt"), *tokenizer = join_path(d->dir, "tokenizer.bin");
+  milo_status status = MILO_ERR_NO_MEMORY;
+  if (stories != NULL && tokenizer != NULL)
+    status = milo_file_save(d->ctx, stories, d->text, d->text_bytes);
+  if (status == MILO_OK) status = milo_tokenizer_save(d->ctx, d->tokenizer, tokenizer);
+  free(stories);
+  free(tokenizer);
+  return status == MILO_OK ? EXIT_OK : fail_with(d->ctx, status);
+}
+
 static bool show_step(void *user, const milo_train_report *r) {
-  (void)user;
+  demo *d = user;
+  if (!d->save_done) d->saved = save_beginnings(d);
+  d->save_done = true;
   const bool last = r->step == r->steps;
   if (r->step % 5 == 0 || last)
     fprintf(stderr, "\rstep %llu/%llu  loss %.3f  %.0f tokens/s  %.0f s left   ",
@@ -67,7 +68,22 @@ static bool show_step(void *user, const milo_train_report *r) {
             r->tokens_per_second, r->eta_s);
   if (isfinite(r->val_loss)) fprintf(stderr, "\n  held-back stories: %.3f nats\n", r->val_loss);
   if (last) fputc('\n', stderr);
-  return !stop_requested();
+  return d->saved == EXIT_OK && !stop_requested();
+}
+
+static milo_train_options run_options(const demo *d) {
+  milo_train_options options = MILO_OPTIONS_INIT(milo_train_options);
+  options.out_dir = d->dir;
+  options.resume = d->resume;
+  options.force = d->force;
+  options.steps = d->steps;
+  options.seed = d->seed;
+  if (d->resume) return options;  // the rest is in the checkpoint
+  options.batch = DEMO_BATCH;
+  options.lr = 5e-3;
+  options.warmup = d->steps / 20 + 1;
+  options.eval_every = d->steps / 3 + 1;
+  return options;
 }
 
 // 2. A model. Two layers and a high rate: to name the same people throughout a story, it has to
@@ -87,15 +103,9 @@ static milo_status train(demo *d) {
   if (status != MILO_OK) return status;
   fprintf(stderr, "training a model of %.2f million parameters on %zu tokens\n",
           (double)milo_model_parameter_count(d->model) / 1e6, d->id_count);
-  milo_train_options options = MILO_OPTIONS_INIT(milo_train_options);
-  options.out_dir = d->dir;
-  options.steps = d->steps;
-  options.batch = DEMO_BATCH;
-  options.lr = 5e-3;
-  options.warmup = d->steps / 20 + 1;
-  options.eval_every = d->steps / 3 + 1;
-  options.seed = d->seed;
+  milo_train_options options = run_options(d);
   options.on_step = show_step;
+  options.user = d;
   return milo_train(d->ctx, d->model, d->ids, d->id_count, &options, NULL);
 }
 
@@ -124,22 +134,25 @@ static milo_status tell(demo *d) {
 int cmd_demo(int argc, char **argv) {
   static const command cmd = {
       "demo",
-      "demo [--out DIR] [--steps N] [--prompt TEXT]",
+      "demo [--out DIR] [--steps N] [--prompt TEXT] [--resume | --force]",
       "Makes up stories, learns a tokenizer, trains a small model on them for a minute or two,\n"
       "and lets it tell one. Nothing is downloaded.",
       "  milo demo\n"
+      "  milo demo --resume --steps 4000\n"
       "  milo demo --out my-demo --prompt \"One day, a fox\"\n"
       "  milo generate demo --tokenizer demo/tokenizer.bin --prompt \"Once upon a time\"\n",
       0,
       0};
   demo d = {.dir = "demo",
             .prompt = "Once upon a time, there was a",
-            .steps = 2000,
+            .steps = NOT_GIVEN,
             .stories = 8000,
             .seed = 7};
   const option options[] = {
       {"--out", "-o", OPTION_STRING, &d.dir, "DIR", "folder for stories, tokenizer, model (demo)"},
       {"--steps", NULL, OPTION_COUNT, &d.steps, "N", "training steps (2000)"},
+      {"--resume", NULL, OPTION_FLAG, &d.resume, NULL, "go on with the run that --out holds"},
+      {"--force", NULL, OPTION_FLAG, &d.force, NULL, "replace the run that --out holds"},
       {"--stories", NULL, OPTION_COUNT, &d.stories, "N", "stories to make up (8000)"},
       {"--prompt", NULL, OPTION_STRING, &d.prompt, "TEXT", "how the story begins"},
       {"--seed", NULL, OPTION_COUNT, &d.seed, "N", "seed of stories, model and story (7)"},
@@ -147,25 +160,34 @@ int cmd_demo(int argc, char **argv) {
   common_options common = {0};
   int args, code;
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
-  if (d.steps == 0 || d.stories < 100 || d.stories > 1000000)
-    return usage_error(&cmd, "--steps is at least 1, --stories 100 to 1000000");
+  if (d.resume && d.force) return usage_error(&cmd, "--resume and --force exclude each other");
+  if (d.steps == NOT_GIVEN)
+    d.steps = d.resume ? 0 : 2000;
+  else if (d.steps == 0)
+    return usage_error(&cmd, "--steps is at least 1");
+  if (d.stories < 100 || d.stories > 1000000)
+    return usage_error(&cmd, "--stories is a number from 100 to 1000000");
   // A token has a byte or more; two stand before the first word.
   if (strlen(d.prompt) > DEMO_SEQ - 2)
     return usage_error(&cmd, "--prompt is at most %d bytes long", DEMO_SEQ - 2);
-  if (mkdir(d.dir, 0777) != 0 && errno != EEXIST)
-    return fail_text("%s could not be created: %s", d.dir, strerror(errno));
   d.ctx = open_ctx(&common);
   if (d.ctx == NULL) return EXIT_FAILED;
   stop_on_signal();
-  milo_status status = prepare(&d);
+  const milo_train_options asked = run_options(&d);
+  milo_status status = milo_train_check(d.ctx, &asked);
+  if (status == MILO_OK) status = prepare(&d);
   if (status == MILO_OK) status = train(&d);
   if (status == MILO_OK) status = tell(&d);
-  code = status == MILO_OK ? finish_stdout() : fail_with(d.ctx, status);
+  if (d.saved != EXIT_OK)
+    code = EXIT_FAILED;
+  else
+    code = status == MILO_OK ? finish_stdout() : fail_with(d.ctx, status);
   if (status == MILO_OK)
     fprintf(stderr,
             "\nmore: milo generate %s --tokenizer %s/tokenizer.bin --temperature 0.5 --prompt "
             "\"%s\"\n",
             d.dir, d.dir, d.prompt);
+  free(d.text);
   milo_free(d.ids);
   milo_model_destroy(d.model);
   milo_tokenizer_destroy(d.tokenizer);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // milo train: a model from text or tokens.
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,11 +11,9 @@
 #include "cmd.h"
 #include "data.h"
 
-#define NOT_GIVEN UINT64_MAX
-
 typedef struct request {
   const char *data, *model, *init, *out, *device, *tokenizer;
-  bool resume, json;
+  bool resume, force, json;
   uint64_t vocab, steps, stop_after, batch, seq, accumulate, warmup, seed, eval_every, eval_batches,
       save_every;
   double lr, min_lr_ratio, beta1, beta2, epsilon, weight_decay, clip, val_fraction;
@@ -29,20 +28,28 @@ typedef struct job {
 
 // ---- progress ----
 
-// So that the folder can generate text without another file.
-static milo_status save_tokenizer(const request *r, job *j) {
-  if (!r->out || !j->tokenizer) return MILO_OK;
+// So that the folder can generate text without another file. A replaced run's goes with it. Prints
+// what goes wrong, for training has a message of its own when it stops because of it.
+static int save_tokenizer(const request *r, job *j) {
+  if (!r->out || (!j->tokenizer && !r->force)) return EXIT_OK;
   char *path = join_path(r->out, "tokenizer.bin");
-  const milo_status status =
-      path ? milo_tokenizer_save(j->ctx, j->tokenizer, path) : MILO_ERR_NO_MEMORY;
+  milo_status status = MILO_OK;
+  int code = EXIT_OK;
+  if (!path)
+    code = fail_text("out of memory");
+  else if (j->tokenizer)
+    status = milo_tokenizer_save(j->ctx, j->tokenizer, path);
+  else if (remove(path) != 0 && errno != ENOENT)
+    code = fail_text("cannot remove '%s': %s", path, strerror(errno));
+  if (status != MILO_OK) code = fail_with(j->ctx, status);
   free(path);
-  return status;
+  return code;
 }
 
 typedef struct progress {
   const request *request;
   job *job;
-  milo_status saved;  // of the tokenizer, written once the folder is there
+  int saved;  // exit code of writing the tokenizer, at the first step
   bool save_done;
   bool terminal, quiet;
   double last_val;
@@ -78,7 +85,7 @@ static bool on_step(void *user, const milo_train_report *r) {
             p->terminal && !evaluated && r->step < r->steps ? "" : "\n");
     p->since_line = 0;
   }
-  return p->saved == MILO_OK && !stop_requested();
+  return p->saved == EXIT_OK && !stop_requested();
 }
 
 static void print_json(const milo_train_result *result, uint64_t parameters, bool stopped) {
@@ -164,6 +171,7 @@ static int fill_options(const command *cmd, const request *r, milo_train_options
   o->device = r->device;
   o->out_dir = r->out;
   o->resume = r->resume;
+  o->force = r->force;
   return EXIT_OK;
 }
 
@@ -243,12 +251,16 @@ static int train(const request *r, job *j, milo_train_options *options) {
   if (r->out && obstacle)
     fprintf(stderr, "model.bin is not written: a llama2.c file cannot hold this model (%s)\n",
             obstacle);
+  if (!r->out) fprintf(stderr, "nothing is kept: no folder was given with --out DIR\n");
   milo_status status = milo_train(j->ctx, j->model, j->data.ids, j->data.count, options, &result);
   const bool stopped = status == MILO_ERR_INTERRUPTED;
   if (stopped && p.terminal) fputc('\n', stderr);
-  if (p.saved != MILO_OK) return fail_text("the tokenizer could not be written to %s", r->out);
+  if (p.saved != EXIT_OK) return EXIT_FAILED;
   if (stopped) fail_with(j->ctx, status);
   if ((status == MILO_OK || stopped) && r->json) print_json(&result, parameters, stopped);
+  if (status == MILO_OK && !p.save_done)
+    fprintf(stderr, "the run is finished, at step %" PRIu64 "; --steps N makes it longer\n",
+            result.last.step);
   if (stopped) return finish_stdout() == EXIT_OK ? EXIT_STOPPED : EXIT_FAILED;
   return status == MILO_OK ? finish_stdout() : fail_with(j->ctx, status);
 }
@@ -261,9 +273,12 @@ int cmd_train(int argc, char **argv) {
       "text\n"
       "needs no more: a tokenizer is learnt from it unless one is given. The folder --out gets\n"
       "checkpoint.milo (to resume from), model.bin (llama2.c), model.json, tokenizer.bin and\n"
-      "metrics.jsonl (a line a step). Ctrl-C saves and stops, with exit code 130.",
+      "metrics.jsonl (a line a step); one that holds a run needs --resume or --force. Ctrl-C saves "
+      "and\n"
+      "stops, with exit code 130.",
       "  milo train --data stories.txt --out out --steps 2000\n"
       "  milo train --data stories.txt --out out --resume\n"
+      "  milo train --data stories.txt --out out --resume --steps 4000\n"
       "  milo train --data tok512.u16 --model stories260K --out out --batch 16 --seq 256\n",
       0,
       0};
@@ -297,7 +312,9 @@ int cmd_train(int argc, char **argv) {
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N",
        "tokens of model and learnt tokenizer (default: the model's)"},
       {"--resume", NULL, OPTION_FLAG, &r.resume, NULL, "go on from --out's checkpoint"},
-      {"--steps", "-n", OPTION_COUNT, &r.steps, "N", "optimizer steps (default 1000)"},
+      {"--force", NULL, OPTION_FLAG, &r.force, NULL, "replace the run that --out holds"},
+      {"--steps", "-n", OPTION_COUNT, &r.steps, "N",
+       "optimizer steps (default 1000); with --resume also more than before"},
       {"--stop-after", NULL, OPTION_COUNT, &r.stop_after, "N", "save and stop after step N"},
       {"--batch", "-b", OPTION_COUNT, &r.batch, "B", "sequences at a time (default 8)"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
@@ -328,6 +345,8 @@ int cmd_train(int argc, char **argv) {
   if (r.model && r.init) return usage_error(&cmd, "--model and --init exclude each other");
   if (r.init && r.vocab != NOT_GIVEN)
     return usage_error(&cmd, "--vocab is part of what --init reads");
+  if (r.resume && r.force) return usage_error(&cmd, "--resume and --force exclude each other");
+  if (r.force && !r.out) return usage_error(&cmd, "--force needs --out DIR");
   if (r.resume && !r.out) return usage_error(&cmd, "--resume needs --out DIR");
   if (r.vocab != NOT_GIVEN && (r.vocab < 1 || r.vocab > (1u << 26)))
     return usage_error(&cmd, "--vocab is a number from 1 to %u", 1u << 26);
@@ -338,7 +357,9 @@ int cmd_train(int argc, char **argv) {
   job j = {.ctx = open_ctx(&common)};
   if (!j.ctx) return EXIT_FAILED;
   stop_on_signal();
-  code = prepare(&cmd, &r, &j);
+  // Asked before anything is learnt, and once more when training begins.
+  const milo_status may = milo_train_check(j.ctx, &train_options);
+  code = may == MILO_OK ? prepare(&cmd, &r, &j) : fail_with(j.ctx, may);
   if (code == EXIT_OK) code = train(&r, &j, &train_options);
   milo_free(j.data.ids);
   milo_tokenizer_destroy(j.tokenizer);
