@@ -31,10 +31,8 @@ static const char *stem_of(milo_arena *arena, const char *path) {
 
 // ---- in and out ----
 
-static milo_status parse(const char *text, size_t bytes, const char *name, const char *model_path,
-                         milo_diag *diag, milo_program **out_program) {
-  milo_program *program;
-  MILO_TRY(milo_text_parse(text, bytes, name, diag, &program));
+static milo_status resolve(milo_program *program, const char *model_path, milo_diag *diag,
+                           milo_program **out_program) {
   const milo_status status = model_path ? milo_blob_resolve(program, model_path, diag) : MILO_OK;
   if (status == MILO_OK) {
     milo_program_describe(program);
@@ -48,8 +46,10 @@ static milo_status parse(const char *text, size_t bytes, const char *name, const
 milo_status milo_program_parse(milo_ctx *ctx, const char *text, size_t text_bytes, const char *name,
                                const char *model_path, milo_program **out_program) {
   *out_program = NULL;
-  return parse(text, text_bytes, name ? name : "text", model_path, milo_ctx_begin(ctx),
-               out_program);
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_program *program;
+  MILO_TRY(milo_text_parse(text, text_bytes, name ? name : "text", diag, &program));
+  return resolve(program, model_path, diag, out_program);
 }
 
 milo_status milo_program_load(milo_ctx *ctx, const char *path, milo_program **out_program) {
@@ -57,12 +57,10 @@ milo_status milo_program_load(milo_ctx *ctx, const char *path, milo_program **ou
   milo_diag *diag = milo_ctx_begin(ctx);
   void *text;
   size_t bytes;
+  milo_program *program;
   MILO_TRY(milo_file_read(path, 0, diag, &text, &bytes));
-  milo_arena arena = {0};
-  const milo_status status = parse(text, bytes, path, folder_of(&arena, path), diag, out_program);
-  milo_arena_deinit(&arena);
-  free(text);
-  return status;
+  MILO_TRY(milo_text_parse_owned(text, bytes, path, diag, &program));
+  return resolve(program, folder_of(&program->arena, path), diag, out_program);
 }
 
 milo_status milo_program_verify(milo_ctx *ctx, const milo_program *program) {

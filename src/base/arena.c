@@ -24,7 +24,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
-enum { ALIGNMENT = _Alignof(max_align_t), FIRST_BLOCK = 16 * 1024, LARGEST_STEP = 1024 * 1024 };
+enum { MAX_ALIGNMENT = _Alignof(max_align_t), FIRST_BLOCK = 16 * 1024, LARGEST_STEP = 1024 * 1024 };
 
 struct milo_arena_block {
   milo_arena_block *next;
@@ -55,16 +55,26 @@ static void add_block(milo_arena *arena, size_t bytes) {
   arena->capacity = capacity;
 }
 
-void *milo_arena_alloc(milo_arena *arena, size_t bytes) {
-  if (bytes == 0) bytes = 1;  // distinct objects have distinct addresses
-  if (bytes > SIZE_MAX - ALIGNMENT) milo_out_of_memory(bytes);
-  const size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  if (!arena->head || arena->capacity - arena->used < rounded) add_block(arena, rounded);
-  void *memory = arena->head->data + arena->used;
-  arena->used += rounded;
-  arena->total_bytes += rounded;
+static void *alloc(milo_arena *arena, size_t bytes, size_t alignment) {
+  size_t start = (arena->used + alignment - 1) & ~(alignment - 1);
+  if (!arena->head || start > arena->capacity || arena->capacity - start < bytes) {
+    add_block(arena, bytes);
+    start = 0;
+  }
+  void *memory = arena->head->data + start;
+  arena->total_bytes += start + bytes - arena->used;
+  arena->used = start + bytes;
   ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
   return memory;
+}
+
+void *milo_arena_alloc(milo_arena *arena, size_t bytes) {
+  if (bytes == 0) bytes = 1;  // distinct objects have distinct addresses
+  // The size of a type is a multiple of its alignment: an odd number of words holds nothing that
+  // needs more than a word's.
+  size_t alignment = MAX_ALIGNMENT;
+  while (bytes % alignment != 0) alignment /= 2;
+  return alloc(arena, bytes, alignment);
 }
 
 void *milo_arena_alloc_array(milo_arena *arena, size_t count, size_t bytes) {
@@ -81,7 +91,7 @@ void *milo_arena_copy(milo_arena *arena, const void *data, size_t bytes) {
 
 char *milo_arena_strndup(milo_arena *arena, const char *text, size_t bytes) {
   if (bytes == SIZE_MAX) milo_out_of_memory(bytes);
-  char *copy = milo_arena_alloc(arena, bytes + 1);
+  char *copy = alloc(arena, bytes + 1, 1);
   if (bytes) memcpy(copy, text, bytes);
   return copy;
 }
@@ -96,7 +106,7 @@ char *milo_arena_printf(milo_arena *arena, const char *format, ...) {
   va_copy(again, args);
   const int bytes = vsnprintf(NULL, 0, format, args);
   va_end(args);
-  char *text = milo_arena_alloc(arena, bytes < 0 ? 1 : (size_t)bytes + 1);
+  char *text = alloc(arena, bytes < 0 ? 1 : (size_t)bytes + 1, 1);
   if (bytes > 0) vsnprintf(text, (size_t)bytes + 1, format, again);
   va_end(again);
   return text;
@@ -104,7 +114,7 @@ char *milo_arena_printf(milo_arena *arena, const char *format, ...) {
 
 void *milo_arena_grow(milo_arena *arena, const void *items, size_t count, size_t *capacity,
                       size_t item_bytes) {
-  const size_t grown = *capacity < 4 ? 8 : *capacity * 2;
+  const size_t grown = *capacity < 2 ? 2 : *capacity * 2;  // most lists are short
   if (grown < *capacity) milo_out_of_memory(SIZE_MAX);
   void *copy = milo_arena_alloc_array(arena, grown, item_bytes);
   if (count) memcpy(copy, items, count * item_bytes);

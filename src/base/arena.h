@@ -18,7 +18,7 @@ typedef struct milo_arena {
 
 void milo_arena_deinit(milo_arena *arena);
 
-// Zeroed, aligned for any type. bytes may be 0.
+// Zeroed, aligned for any type of that size (or array of such). bytes may be 0.
 void *milo_arena_alloc(milo_arena *arena, size_t bytes);
 // count * bytes, checked.
 void *milo_arena_alloc_array(milo_arena *arena, size_t count, size_t bytes);

@@ -45,7 +45,7 @@ size_t milo_dtype_bits(milo_dtype dtype) { return is_valid(dtype) ? dtypes[dtype
 
 milo_dtype milo_dtype_find(const char *name) {
   for (int i = MILO_DTYPE_NONE + 1; i < MILO_DTYPE_COUNT; i++)
-    if (strcmp(name, dtypes[i].name) == 0) return (milo_dtype)i;
+    if (name[0] == dtypes[i].name[0] && strcmp(name, dtypes[i].name) == 0) return (milo_dtype)i;
   return MILO_DTYPE_NONE;
 }
 

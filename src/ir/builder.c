@@ -60,7 +60,7 @@ void milo_emit_multi(milo_builder *b, milo_opcode code, const milo_named *args, 
                      size_t count) {
   for (size_t i = 0; i < count; i++) out[i] = NULL;
   if (b->status != MILO_OK) return;
-  milo_op *op = milo_op_create(b->block, b->before, milo_op_info_get(code)->name, b->loc);
+  milo_op *op = milo_op_create_coded(b->block, b->before, code, NULL, b->loc);
   if (add_args(b, op, args)) finish(b, op, out, count);
 }
 
@@ -74,7 +74,7 @@ milo_value *milo_emit_values(milo_builder *b, milo_opcode code, milo_value *cons
                              size_t count, const milo_named *args) {
   milo_value *out = NULL;
   if (b->status != MILO_OK) return NULL;
-  milo_op *op = milo_op_create(b->block, b->before, milo_op_info_get(code)->name, b->loc);
+  milo_op *op = milo_op_create_coded(b->block, b->before, code, NULL, b->loc);
   milo_op_add_arg(op, "values", values, count);
   if (add_args(b, op, args)) finish(b, op, &out, 1);
   return out;
@@ -84,7 +84,7 @@ milo_value *milo_emit_values(milo_builder *b, milo_opcode code, milo_value *cons
 
 static milo_value *emit_const(milo_builder *b, milo_literal literal) {
   if (b->status != MILO_OK) return NULL;
-  milo_op *op = milo_op_create(b->block, b->before, "const", b->loc);
+  milo_op *op = milo_op_create_coded(b->block, b->before, MILO_OP_const, NULL, b->loc);
   milo_value *value = milo_op_add_result(op, milo_func_fresh_name(b->func, "c"), literal.type);
   milo_attrs_add(arena_of(b), &op->attrs, "name", string_literal(arena_of(b), value->name));
   milo_attrs_add(arena_of(b), &op->attrs, "val", literal);

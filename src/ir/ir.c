@@ -179,15 +179,20 @@ static void unlink(milo_op *op) {
   op->prev = op->next = NULL;
 }
 
-milo_op *milo_op_create(milo_block *block, milo_op *before, const char *name, milo_loc loc) {
-  milo_arena *arena = &block->func->program->arena;
-  milo_op *op = MILO_NEW(arena, milo_op);
-  op->code = milo_opcode_find(name);
-  op->name = op->code == MILO_OP_unknown ? milo_arena_strdup(arena, name)
-                                         : milo_op_info_get(op->code)->name;
+milo_op *milo_op_create_coded(milo_block *block, milo_op *before, milo_opcode code,
+                              const char *name, milo_loc loc) {
+  milo_op *op = MILO_NEW(&block->func->program->arena, milo_op);
+  op->code = code;
+  op->name = code == MILO_OP_unknown ? name : milo_op_info_get(code)->name;
   op->loc = loc;
   link_before(op, block, before);
   return op;
+}
+
+milo_op *milo_op_create(milo_block *block, milo_op *before, const char *name, milo_loc loc) {
+  const milo_opcode code = milo_opcode_find(name);
+  if (code == MILO_OP_unknown) name = milo_arena_strdup(&block->func->program->arena, name);
+  return milo_op_create_coded(block, before, code, name, loc);
 }
 
 void milo_op_remove(milo_op *op) { unlink(op); }
@@ -287,14 +292,16 @@ static void clone_block(cloner *c, const milo_block *from, milo_block *to) {
         to == c->func->body ? to->params[i] : milo_block_add_param(to, p->name, p->type);
   }
   for (const milo_op *op = from->first; op != NULL; op = op->next) {
-    milo_op *copy = milo_op_create(to, NULL, op->name, op->loc);
+    // Names live in the origin, which the copy keeps alive.
+    milo_op *copy = milo_op_create_coded(to, NULL, op->code, op->name, op->loc);
     copy->opset = op->opset;
     copy->attrs = clone_attrs(arena, &op->attrs);
+    copy->args = milo_arena_copy(arena, op->args, op->arg_count * sizeof *op->args);
+    copy->arg_count = copy->arg_capacity = op->arg_count;
     for (size_t i = 0; i < op->arg_count; i++) {
-      milo_op_add_arg(copy, op->args[i].name, op->args[i].values, op->args[i].count);
-      copy->args[i].as_attribute = op->args[i].as_attribute;
-      for (size_t k = 0; k < op->args[i].count; k++)
-        copy->args[i].values[k] = mapped(c, op->args[i].values[k]);
+      const milo_arg *arg = &op->args[i];
+      copy->args[i].values = milo_arena_copy(arena, arg->values, arg->count * sizeof *arg->values);
+      for (size_t k = 0; k < arg->count; k++) copy->args[i].values[k] = mapped(c, arg->values[k]);
     }
     for (size_t i = 0; i < op->block_count; i++)
       clone_block(c, op->blocks[i], milo_op_add_block(copy));

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "base/str.h"
 
 typedef enum milo_opcode {
   MILO_OP_unknown,  // an operation that is not in the table: kept, printed, never run
@@ -33,13 +34,17 @@ typedef enum milo_type_kind {
 
 typedef struct milo_type {
   milo_type_kind kind;
-  milo_dtype dtype;             // tensor
-  int rank;                     // tensor; -1: unknown
-  int64_t dims[MILO_MAX_RANK];  // tensor; MILO_DIM_UNKNOWN where unknown
-  const struct milo_type *elems;
-  size_t count;      // tuple: number of elems
-  int64_t length;    // list; MILO_DIM_UNKNOWN where unknown
-  const char *text;  // other
+  milo_dtype dtype;  // tensor
+  int rank;          // tensor; -1: unknown
+  union {
+    int64_t dims[MILO_MAX_RANK];  // tensor; MILO_DIM_UNKNOWN where unknown
+    struct {                      // every other kind
+      const struct milo_type *elems;
+      size_t count;      // tuple: number of elems
+      int64_t length;    // list; MILO_DIM_UNKNOWN where unknown
+      const char *text;  // other
+    };
+  };
 } milo_type;
 
 milo_type milo_type_tensor(milo_dtype dtype, int rank, const int64_t *dims);
@@ -54,6 +59,7 @@ bool milo_type_is_static(const milo_type *type);
 size_t milo_type_elements(const milo_type *type);
 size_t milo_type_bytes(const milo_type *type);
 // As MIL spells it; bare_scalars: `fp32` (version 1.3) instead of `tensor<fp32, []>` (1.0).
+void milo_type_print(milo_str *out, const milo_type *type, bool bare_scalars);
 const char *milo_type_format(milo_arena *arena, const milo_type *type, bool bare_scalars);
 
 // ---- literals ----
@@ -70,12 +76,16 @@ typedef struct milo_literal {
   milo_type type;
   const void *data;  // row-major, native element type, sub-byte types packed from the low bit
   size_t bytes;
-  const char *const *strings;
-  const struct milo_literal *items;
   size_t count;  // strings or items; data: elements (the type's dims may be unknown)
-  const char *blob_path;
-  uint64_t blob_offset;   // of the metadata record
-  const char *blob_file;  // the file that data was loaded from
+  union {        // by kind
+    const char *const *strings;
+    const struct milo_literal *items;
+    struct {
+      const char *blob_path;
+      uint64_t blob_offset;   // of the metadata record
+      const char *blob_file;  // the file that data was loaded from
+    };
+  };
 } milo_literal;
 
 // ---- values, operations, blocks, functions ----
@@ -192,6 +202,10 @@ milo_func *milo_func_clone(milo_program *program, const milo_func *func, const c
 
 // Creates an operation before `before` (NULL: at the end of block). name need not be in the table.
 milo_op *milo_op_create(milo_block *block, milo_op *before, const char *name, milo_loc loc);
+// The same for a code that is known already; name lives as long as the program and is needed only
+// for MILO_OP_unknown.
+milo_op *milo_op_create_coded(milo_block *block, milo_op *before, milo_opcode code,
+                              const char *name, milo_loc loc);
 void milo_op_remove(milo_op *op);
 void milo_op_move_before(milo_op *op, milo_op *before);
 void milo_op_add_arg(milo_op *op, const char *name, milo_value *const *values, size_t count);

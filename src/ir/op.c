@@ -85,7 +85,7 @@ milo_opcode milo_opcode_find(const char *name) {
 
 const milo_param *milo_op_param(milo_opcode code, const char *name) {
   for (const milo_param *p = table[code].params; p->name != NULL; p++)
-    if (strcmp(p->name, name) == 0) return p;
+    if (p->name[0] == name[0] && strcmp(p->name, name) == 0) return p;
   return NULL;
 }
 

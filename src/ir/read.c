@@ -8,8 +8,10 @@
 #include "ir/op.h"
 
 const milo_arg *milo_op_arg(const milo_op *op, const char *name) {
-  for (size_t i = 0; i < op->arg_count; i++)
-    if (strcmp(op->args[i].name, name) == 0) return &op->args[i];
+  for (size_t i = 0; i < op->arg_count; i++) {
+    const char *given = op->args[i].name;
+    if (given[0] == name[0] && strcmp(given, name) == 0) return &op->args[i];
+  }
   return NULL;
 }
 

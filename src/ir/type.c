@@ -81,7 +81,7 @@ size_t milo_type_bytes(const milo_type *type) {
   return bytes;
 }
 
-static void format(milo_str *text, const milo_type *type, bool bare) {
+void milo_type_print(milo_str *text, const milo_type *type, bool bare) {
   switch (type->kind) {
     case MILO_TYPE_TENSOR: {
       const char *name = milo_dtype_name(type->dtype);
@@ -110,11 +110,11 @@ static void format(milo_str *text, const milo_type *type, bool bare) {
       return;
     case MILO_TYPE_STATE:
       milo_str_puts(text, "state<");
-      format(text, &type->elems[0], bare);
+      milo_type_print(text, &type->elems[0], bare);
       break;
     case MILO_TYPE_LIST:
       milo_str_puts(text, "list<");
-      format(text, &type->elems[0], bare);
+      milo_type_print(text, &type->elems[0], bare);
       if (type->length == MILO_DIM_UNKNOWN)
         milo_str_puts(text, ", ?");
       else
@@ -124,14 +124,14 @@ static void format(milo_str *text, const milo_type *type, bool bare) {
       milo_str_puts(text, "tuple<");
       for (size_t i = 0; i < type->count; i++) {
         if (i > 0) milo_str_puts(text, ", ");
-        format(text, &type->elems[i], bare);
+        milo_type_print(text, &type->elems[i], bare);
       }
       break;
     case MILO_TYPE_DICT:
       milo_str_puts(text, "dict<");
-      format(text, &type->elems[0], bare);
+      milo_type_print(text, &type->elems[0], bare);
       milo_str_puts(text, ", ");
-      format(text, &type->elems[1], bare);
+      milo_type_print(text, &type->elems[1], bare);
       break;
   }
   milo_str_putc(text, '>');
@@ -139,7 +139,7 @@ static void format(milo_str *text, const milo_type *type, bool bare) {
 
 const char *milo_type_format(milo_arena *arena, const milo_type *type, bool bare_scalars) {
   milo_str text = {0};
-  format(&text, type, bare_scalars);
+  milo_type_print(&text, type, bare_scalars);
   const char *copy = milo_arena_strndup(arena, text.data ? text.data : "", text.bytes);
   milo_str_deinit(&text);
   return copy;

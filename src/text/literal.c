@@ -30,8 +30,9 @@ static milo_dtype find_dtype(const milo_parser *p, const milo_token *token) {
 }
 
 static int find_type_word(const milo_parser *p) {
+  const char first = *milo_parser_text(p, &p->token);
   for (int i = 0; i < TYPE_WORDS; i++)
-    if (milo_parser_at_name(p, type_words[i].name)) return i;
+    if (first == type_words[i].name[0] && milo_parser_at_name(p, type_words[i].name)) return i;
   return -1;
 }
 
@@ -196,22 +197,16 @@ bool milo_parser_type(milo_parser *p, milo_type *out) {
 
 // ---- tensor literals ----
 
-static void reserve(milo_scratch *scratch, size_t bytes) {
-  if (bytes <= scratch->capacity) return;
-  size_t capacity = scratch->capacity ? scratch->capacity : 256;
-  while (capacity < bytes) capacity *= 2;
-  void *data = realloc(scratch->data, capacity);
-  if (!data) milo_out_of_memory(capacity);
-  memset((char *)data + scratch->capacity, 0, capacity - scratch->capacity);
-  scratch->data = data;
-  scratch->capacity = capacity;
-}
-
 // Contents without quotes and escapes.
 static const char *unescape(milo_parser *p, const milo_token *token) {
   static const char letters[] = "ntr", controls[] = "\n\t\r";
   const char *text = milo_parser_text(p, token) + 1;
   const size_t bytes = token->bytes - 2;
+  if (memchr(text, '\\', bytes) == NULL) {
+    // Most strings are the names of what stands before them.
+    const milo_name *name = milo_names_find(p, text, bytes);
+    return name ? name->text : milo_arena_strndup(p->arena, text, bytes);
+  }
   char *copy = milo_arena_alloc(p->arena, bytes + 1);
   size_t used = 0;
   for (size_t i = 0; i < bytes; i++) {
@@ -275,10 +270,10 @@ static bool read_element(milo_parser *p, tensor_reader *r) {
   }
   if (r->dtype == MILO_STRING) {
     if (p->token.kind != MILO_TOKEN_STRING) return milo_parser_expected(p, "a string");
-    reserve(&p->strings, (r->count + 1) * sizeof(char *));
+    milo_scratch_reserve(&p->strings, (r->count + 1) * sizeof(char *));
     ((const char **)p->strings.data)[r->count] = unescape(p, &p->token);
   } else {
-    reserve(&p->numbers, (r->count + 1) * sizeof(uint64_t));
+    milo_scratch_reserve(&p->numbers, (r->count + 1) * sizeof(uint64_t));
     if (!store_number(p, r)) return false;
   }
   r->count++;
@@ -391,7 +386,9 @@ static bool read_blob(milo_parser *p, milo_literal *out) {
     if (is_path) {
       if (value.kind != MILO_LITERAL_STRINGS || value.count != 1)
         return milo_parser_fail(p, at, "path must be a string");
-      out->blob_path = value.strings[0];
+      if (!p->blob_path || strcmp(p->blob_path, value.strings[0]) != 0)
+        p->blob_path = value.strings[0];
+      out->blob_path = p->blob_path;
       has_path = true;
     } else {
       if (value.kind != MILO_LITERAL_DATA || value.count != 1 ||
@@ -424,7 +421,7 @@ static bool read_tensor(milo_parser *p, milo_literal *out) {
   if (unknown > 1)
     return milo_parser_fail(p, start, "a constant's shape can leave one dimension open at most");
   const size_t elements = unknown ? 0 : milo_type_elements(type);
-  reserve(&p->numbers, sizeof(uint64_t));
+  milo_scratch_reserve(&p->numbers, sizeof(uint64_t));
   if (!milo_parser_at(p, '[')) {
     if (unknown) return milo_parser_expected(p, "'['");
     // tensor<fp32, [0]>() has nothing to say either.

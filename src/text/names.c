@@ -1,61 +1,82 @@
 // SPDX-License-Identifier: MIT
 // Interned names and the scopes they are visible in.
+#include <stdlib.h>
 #include <string.h>
 
+#include "ir/op.h"
 #include "text/parser.h"
 
 enum { FIRST_SLOTS = 256, NEAREST_LIMIT = 20000, ALIKE_BYTES = 64 };
 
-static uint64_t hash_bytes(const char *text, size_t bytes) {
+static uint32_t hash_bytes(const char *text, size_t bytes) {
   uint64_t hash = UINT64_C(0xcbf29ce484222325);
   for (size_t i = 0; i < bytes; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
-  return hash ^ hash >> 29;
+  return (uint32_t)(hash ^ hash >> 29);
 }
 
-static milo_name **find_slot(milo_name **slots, size_t count, const char *text, size_t bytes,
-                             uint64_t hash) {
-  for (size_t i = hash & (count - 1);; i = (i + 1) & (count - 1)) {
+// Names hold no NUL, so that the entry's own ends the comparison.
+static bool is_text(const milo_name *name, const char *text, size_t bytes) {
+  return strncmp(name->text, text, bytes) == 0 && name->text[bytes] == '\0';
+}
+
+static milo_name **slots_of(const milo_parser *p) { return p->slots.data; }
+
+static milo_name **find_slot(const milo_parser *p, const char *text, size_t bytes, uint32_t hash) {
+  milo_name **slots = slots_of(p);
+  for (size_t i = hash & (p->slot_count - 1);; i = (i + 1) & (p->slot_count - 1)) {
     const milo_name *name = slots[i];
-    if (!name ||
-        (name->hash == hash && name->bytes == bytes && memcmp(name->text, text, bytes) == 0))
-      return &slots[i];
+    if (!name || (name->hash == hash && is_text(name, text, bytes))) return &slots[i];
   }
 }
 
 static void grow(milo_parser *p) {
-  const size_t count = p->slot_count ? 2 * p->slot_count : FIRST_SLOTS;
-  milo_name **slots = MILO_NEW_ARRAY(p->arena, milo_name *, count);
-  for (size_t i = 0; i < p->slot_count; i++) {
-    milo_name *name = p->slots[i];
-    if (name) *find_slot(slots, count, name->text, name->bytes, name->hash) = name;
+  const size_t old_count = p->slot_count;
+  milo_scratch old = p->slots;
+  p->slots = (milo_scratch){0};
+  p->slot_count = old_count ? 2 * old_count : FIRST_SLOTS;
+  milo_scratch_reserve(&p->slots, p->slot_count * sizeof(milo_name *));
+  milo_name **slots = slots_of(p);
+  for (size_t k = 0; k < old_count; k++) {
+    milo_name *name = ((milo_name **)old.data)[k];
+    if (!name) continue;
+    size_t i = name->hash & (p->slot_count - 1);
+    while (slots[i]) i = (i + 1) & (p->slot_count - 1);
+    slots[i] = name;
   }
-  p->slots = slots;
-  p->slot_count = count;
+  free(old.data);
 }
 
 milo_name *milo_names_intern(milo_parser *p, const char *text, size_t bytes) {
   if (2 * (p->name_count + 1) > p->slot_count) grow(p);
-  const uint64_t hash = hash_bytes(text, bytes);
-  milo_name **slot = find_slot(p->slots, p->slot_count, text, bytes, hash);
+  const uint32_t hash = hash_bytes(text, bytes);
+  milo_name **slot = find_slot(p, text, bytes, hash);
   if (!*slot) {
-    *slot = MILO_NEW(p->arena, milo_name);
+    *slot = MILO_NEW(&p->names, milo_name);
     (*slot)->text = milo_arena_strndup(p->arena, text, bytes);
-    (*slot)->bytes = bytes;
     (*slot)->hash = hash;
     p->name_count++;
   }
   return *slot;
 }
 
+milo_name *milo_names_find(const milo_parser *p, const char *text, size_t bytes) {
+  return p->slot_count > 0 ? *find_slot(p, text, bytes, hash_bytes(text, bytes)) : NULL;
+}
+
+milo_opcode milo_names_opcode(milo_name *name) {
+  if (name->op == 0) name->op = (uint16_t)(1 + milo_opcode_find(name->text));
+  return (milo_opcode)(name->op - 1);
+}
+
 void milo_names_define(milo_parser *p, milo_name *name, milo_value *value) {
-  const milo_shadowed before = {name, name->value};
-  MILO_PUSH(p->arena, p->log, p->log_count, p->log_capacity, before);
+  milo_scratch_reserve(&p->log, (p->log_count + 1) * sizeof(milo_shadowed));
+  ((milo_shadowed *)p->log.data)[p->log_count++] = (milo_shadowed){name, name->value};
   name->value = value;
 }
 
 void milo_names_close(milo_parser *p, size_t mark) {
   while (p->log_count > mark) {
-    const milo_shadowed *before = &p->log[--p->log_count];
+    const milo_shadowed *before = &((const milo_shadowed *)p->log.data)[--p->log_count];
     before->name->value = before->value;
   }
 }
@@ -84,8 +105,9 @@ const milo_name *milo_names_nearest(const milo_parser *p, const char *text, size
   if (p->name_count > NEAREST_LIMIT) return NULL;
   const milo_name *nearest = NULL;
   for (size_t i = 0; i < p->slot_count; i++) {
-    const milo_name *name = p->slots[i];
-    if (!name || !name->value || !milo_names_alike(text, bytes, name->text, name->bytes)) continue;
+    const milo_name *name = slots_of(p)[i];
+    if (!name || !name->value || !milo_names_alike(text, bytes, name->text, strlen(name->text)))
+      continue;
     // The alphabetically first: the message must not depend on the table's order.
     if (!nearest || strcmp(name->text, nearest->text) < 0) nearest = name;
   }

@@ -110,7 +110,7 @@ static milo_value *use(milo_parser *p, const milo_token *token) {
   milo_name *name = intern(p, token);
   if (name->value) return name->value;
   if (!p->names_lost) {
-    const milo_name *nearest = milo_names_nearest(p, name->text, name->bytes);
+    const milo_name *nearest = milo_names_nearest(p, name->text, token->bytes);
     if (nearest)
       milo_parser_fail(p, token->offset, "'%s' is not defined\ndid you mean '%s'?", name->text,
                        nearest->text);
@@ -143,67 +143,71 @@ static bool parse_attrs(milo_parser *p, milo_attrs *attrs, bool *out_given) {
   if (out_given) *out_given = given;
   if (!given) return true;
   const uint32_t list = ++p->lists;
+  size_t count = 0;
   while (!milo_parser_at(p, ']')) {
     milo_name *key;
-    milo_literal value;
-    if (attrs->count > 0 && !milo_parser_take(p, ',')) return milo_parser_expected(p, "',' or ']'");
-    if (!take_key(p, "an attribute's name", list, &key) || !milo_parser_value(p, &value))
+    if (count > 0 && !milo_parser_take(p, ',')) return milo_parser_expected(p, "',' or ']'");
+    milo_scratch_reserve(&p->attrs, (count + 1) * sizeof(milo_attr));
+    milo_attr *attr = &((milo_attr *)p->attrs.data)[count];
+    if (!take_key(p, "an attribute's name", list, &key) || !milo_parser_value(p, &attr->value))
       return false;
-    milo_attrs_add(p->arena, attrs, key->text, value);
+    attr->name = key->text;
+    count++;
   }
   milo_parser_advance(p);
+  if (count == 0) return true;
+  *attrs = (milo_attrs){milo_arena_copy(p->arena, p->attrs.data, count * sizeof(milo_attr)), count,
+                        count};
   return true;
 }
 
 // ---- statements ----
 
-typedef struct result {
-  milo_type type;
-  milo_name *name;
-} result;
-
-typedef struct result_list {
-  result *items;
-  size_t count, capacity;
-} result_list;
-
-typedef struct value_list {
-  milo_value **items;
-  size_t count, capacity;
-} value_list;
-
-static bool parse_argument_value(milo_parser *p, value_list *out) {
-  milo_value *value;
+static bool parse_argument_value(milo_parser *p, milo_value **out) {
   if (milo_parser_at_value(p)) {
     milo_literal literal;
     if (!milo_parser_value(p, &literal)) return false;
-    value = milo_value_literal(p->arena, literal);
+    *out = milo_value_literal(p->arena, literal);
   } else {
     milo_token token;
     if (!expect_name(p, "a value", &token)) return false;
-    value = use(p, &token);
+    *out = use(p, &token);
   }
-  MILO_PUSH(p->arena, out->items, out->count, out->capacity, value);
+  return true;
+}
+
+static bool parse_argument(milo_parser *p, uint32_t list, milo_arg *out) {
+  milo_name *key;
+  size_t count = 0;
+  if (!take_key(p, "an argument's name", list, &key)) return false;
+  const bool several = milo_parser_take(p, '(');
+  do {
+    milo_value *value;
+    if (!parse_argument_value(p, &value)) return false;
+    milo_scratch_reserve(&p->values, (count + 1) * sizeof value);
+    ((milo_value **)p->values.data)[count++] = value;
+  } while (several && milo_parser_take(p, ','));
+  if (several && !milo_parser_take(p, ')')) return milo_parser_expected(p, "',' or ')'");
+  *out = (milo_arg){.name = key->text, .count = count};
+  out->values = milo_arena_copy(p->arena, p->values.data, count * sizeof(milo_value *));
   return true;
 }
 
 static bool parse_arguments(milo_parser *p, milo_op *op) {
   if (!milo_parser_expect(p, '(')) return false;
   const uint32_t list = ++p->lists;
+  size_t count = 0;
   while (!milo_parser_at(p, ')')) {
-    milo_name *key;
-    value_list values = {0};
-    if (op->arg_count > 0 && !milo_parser_take(p, ','))
-      return milo_parser_expected(p, "',' or ')'");
-    if (!take_key(p, "an argument's name", list, &key)) return false;
-    const bool several = milo_parser_take(p, '(');
-    do {
-      if (!parse_argument_value(p, &values)) return false;
-    } while (several && milo_parser_take(p, ','));
-    if (several && !milo_parser_take(p, ')')) return milo_parser_expected(p, "',' or ')'");
-    milo_op_add_arg(op, key->text, values.items, values.count);
+    if (count > 0 && !milo_parser_take(p, ',')) return milo_parser_expected(p, "',' or ')'");
+    milo_arg arg;
+    if (!parse_argument(p, list, &arg)) return false;
+    milo_scratch_reserve(&p->args, (count + 1) * sizeof arg);
+    ((milo_arg *)p->args.data)[count++] = arg;
   }
   milo_parser_advance(p);
+  if (count == 0) return true;
+  op->args = milo_arena_copy(p->arena, p->args.data, count * sizeof(milo_arg));
+  op->arg_count = op->arg_capacity = count;
   return true;
 }
 
@@ -256,7 +260,9 @@ static bool parse_nested_block(milo_parser *p, milo_op *op) {
   return parsed;
 }
 
-static bool parse_results(milo_parser *p, result_list *out) {
+// The values stand in the program's arena, their names on the stack of results: what they are
+// called is defined after the operation.
+static bool parse_results(milo_parser *p, milo_value ***out, size_t *out_count) {
   if (!milo_parser_at_type(p)) {
     // `opname(`, `opname<opset>(`: an operation without results. Else a type is missing or
     // misspelt.
@@ -264,13 +270,23 @@ static bool parse_results(milo_parser *p, result_list *out) {
     milo_type type;
     return p->token.kind == MILO_TOKEN_NAME && is_op ? true : milo_parser_type(p, &type);
   }
+  size_t capacity = 0;
   do {
-    result r;
     milo_token token;
-    if (!milo_parser_type(p, &r.type)) return false;
+    milo_value *value = MILO_NEW(p->arena, milo_value);
+    if (!milo_parser_type(p, &value->type)) return false;
     if (!expect_name(p, "a name for the result", &token)) return false;
-    r.name = intern(p, &token);
-    MILO_PUSH(p->arena, out->items, out->count, out->capacity, r);
+    milo_name *name = intern(p, &token);
+    value->name = name->text;
+    value->index = (uint32_t)*out_count;
+    milo_scratch_reserve(&p->results, (p->result_count + 1) * sizeof name);
+    ((milo_name **)p->results.data)[p->result_count++] = name;
+    if (*out_count == 0 && !milo_parser_at(p, ',')) {
+      *out = milo_arena_copy(p->arena, &value, sizeof value);
+      *out_count = 1;
+      break;
+    }
+    MILO_PUSH(p->arena, *out, *out_count, capacity, value);
   } while (milo_parser_take(p, ','));
   return milo_parser_expect(p, '=');
 }
@@ -278,7 +294,9 @@ static bool parse_results(milo_parser *p, result_list *out) {
 static bool parse_operation(milo_parser *p, milo_block *block, milo_op **out_op) {
   milo_token token;
   if (!expect_name(p, "an operation", &token)) return false;
-  milo_op *op = milo_op_create(block, NULL, intern(p, &token)->text, loc_of(p, token.offset));
+  milo_name *name = intern(p, &token);
+  milo_op *op = milo_op_create_coded(block, NULL, milo_names_opcode(name), name->text,
+                                     loc_of(p, token.offset));
   *out_op = op;
   if (milo_parser_take(p, '<')) {
     if (!expect_name(p, "an opset", &token)) return false;
@@ -318,17 +336,22 @@ static void skip_statement(milo_parser *p) {
 }
 
 static void parse_statement(milo_parser *p, milo_block *block) {
-  result_list results = {0};
+  const size_t base = p->result_count;
+  milo_value **results = NULL;
+  size_t count = 0;
   milo_op *op = NULL;
-  bool parsed = parse_results(p, &results);
+  bool parsed = parse_results(p, &results, &count);
   if (!parsed) p->names_lost = true;
   parsed = parsed && parse_operation(p, block, &op);
   // Of a faulty statement too: uses of its results are not wrong as well.
-  for (size_t i = 0; i < results.count; i++) {
-    const result *r = &results.items[i];
-    milo_value *value =
-        op ? milo_op_add_result(op, r->name->text, r->type) : MILO_NEW(p->arena, milo_value);
-    milo_names_define(p, r->name, value);
+  for (size_t i = 0; i < count; i++) {
+    results[i]->def = op;
+    milo_names_define(p, ((milo_name **)p->results.data)[base + i], results[i]);
+  }
+  p->result_count = base;
+  if (op) {
+    op->results = results;
+    op->result_count = op->result_capacity = count;
   }
   if (op && op->code == MILO_OP_const && op->result_count == 1)
     op->results[0]->literal = milo_attrs_find(&op->attrs, "val");
@@ -438,13 +461,30 @@ static void parse_program(milo_parser *p) {
   if (p->token.kind != MILO_TOKEN_END) milo_parser_expected(p, "the end of the text");
 }
 
-milo_status milo_text_parse(const char *text, size_t bytes, const char *name, milo_diag *diag,
-                            milo_program **out_program) {
-  *out_program = NULL;
-  milo_program *program = milo_program_create();
+void milo_scratch_reserve(milo_scratch *scratch, size_t bytes) {
+  if (bytes <= scratch->capacity) return;
+  size_t capacity = scratch->capacity ? scratch->capacity : 256;
+  while (capacity < bytes) capacity *= 2;
+  void *data = realloc(scratch->data, capacity);
+  if (!data) milo_out_of_memory(capacity);
+  memset((char *)data + scratch->capacity, 0, capacity - scratch->capacity);
+  scratch->data = data;
+  scratch->capacity = capacity;
+}
+
+static void deinit(milo_parser *p) {
+  milo_scratch *all[] = {&p->numbers, &p->strings, &p->attrs, &p->args,
+                         &p->values,  &p->results, &p->slots, &p->log};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]->data);
+  milo_arena_deinit(&p->names);
+}
+
+// text is the program's already.
+static milo_status parse_source(milo_program *program, const char *text, size_t bytes,
+                                const char *name, milo_diag *diag, milo_program **out_program) {
   milo_source *source = MILO_NEW(&program->arena, milo_source);
   source->name = milo_arena_strdup(&program->arena, name);
-  source->text = milo_arena_strndup(&program->arena, text, bytes);
+  source->text = text;
   source->bytes = bytes;
   program->final_newline = bytes > 0 && text[bytes - 1] == '\n';
 
@@ -453,12 +493,27 @@ milo_status milo_text_parse(const char *text, size_t bytes, const char *name, mi
   milo_parser_advance(&p);
   milo_parser_advance(&p);
   parse_program(&p);
-  free(p.numbers.data);
-  free(p.strings.data);
+  deinit(&p);
   if (p.errors + p.lexer.errors > 0) {
     milo_program_destroy(program);
     return MILO_ERR_INVALID;
   }
   *out_program = program;
   return MILO_OK;
+}
+
+milo_status milo_text_parse(const char *text, size_t bytes, const char *name, milo_diag *diag,
+                            milo_program **out_program) {
+  *out_program = NULL;
+  milo_program *program = milo_program_create();
+  const char *copy = milo_arena_strndup(&program->arena, text, bytes);
+  return parse_source(program, copy, bytes, name, diag, out_program);
+}
+
+milo_status milo_text_parse_owned(char *text, size_t bytes, const char *name, milo_diag *diag,
+                                  milo_program **out_program) {
+  *out_program = NULL;
+  milo_program *program = milo_program_create();
+  milo_program_on_free(program, free, text);
+  return parse_source(program, text, bytes, name, diag, out_program);
 }

@@ -10,11 +10,11 @@
 // An identifier of the text, interned: equal names are one entry. Makes scopes and checks for
 // duplicates constant work.
 typedef struct milo_name {
-  const char *text;
-  size_t bytes;
-  uint64_t hash;
+  const char *text;   // in the program's arena
   milo_value *value;  // what it stands for here; NULL: nothing
-  uint32_t seen;      // the last list (arguments, attributes) it was a key of
+  uint32_t hash;
+  uint32_t seen;  // the last list (arguments, attributes) it was a key of
+  uint16_t op;    // 1 + its milo_opcode; 0: not looked up yet
   bool is_function;
 } milo_name;
 
@@ -23,11 +23,14 @@ typedef struct milo_shadowed {
   milo_value *value;
 } milo_shadowed;
 
-// A growing array in malloc'ed memory, reused from literal to literal.
+// A growing array in malloc'ed memory. It serves list after list: what is kept of one is copied
+// into the program's arena at its exact size.
 typedef struct milo_scratch {
   void *data;
   size_t capacity;  // bytes
 } milo_scratch;
+// Makes room; what is new is zeroed.
+void milo_scratch_reserve(milo_scratch *scratch, size_t bytes);
 
 typedef struct milo_parser {
   milo_lexer lexer;
@@ -38,14 +41,18 @@ typedef struct milo_parser {
   size_t errors;      // reported by the parser
   int depth;
 
-  milo_name **slots;  // hash table of names
+  milo_arena names;    // entries of the table of names
+  milo_scratch slots;  // hash table: milo_name *, a power of two of them
   size_t name_count, slot_count;
-  milo_shadowed *log;  // what leaving a block restores
-  size_t log_count, log_capacity;
+  milo_scratch log;  // milo_shadowed: what leaving a block restores
+  size_t log_count;
   uint32_t lists;
   bool names_lost;  // a statement was given up before its results were known
 
-  milo_scratch numbers, strings;
+  milo_scratch numbers, strings, attrs, args, values;
+  milo_scratch results;  // milo_name *: of the statements that enclose this place, outermost first
+  size_t result_count;
+  const char *blob_path;  // the last one: most often the next is the same
   size_t splat_bytes;
 } milo_parser;
 
@@ -72,6 +79,9 @@ void milo_parser_leave(milo_parser *p);
 // ---- names (names.c) ----
 
 milo_name *milo_names_intern(milo_parser *p, const char *text, size_t bytes);
+// The entry of a text that is a name already, else NULL.
+milo_name *milo_names_find(const milo_parser *p, const char *text, size_t bytes);
+milo_opcode milo_names_opcode(milo_name *name);
 // From here to the end of the block the name stands for value.
 void milo_names_define(milo_parser *p, milo_name *name, milo_value *value);
 // Ends the scope of all names defined since log_count was mark.

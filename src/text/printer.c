@@ -10,10 +10,18 @@
 // Larger tensors of one repeated number are written as that number.
 enum { SPLAT_ELEMENTS = 4096, FUNCTION_END_INDENT = 8, NESTED_INDENT = 4 };
 
+// What is printed as `key = ...`: an attribute, or an argument.
+typedef struct entry {
+  const char *key;
+  const milo_literal *literal;
+  const milo_arg *arg;
+} entry;
+
 typedef struct printer {
   milo_str *out;
-  milo_arena scratch;  // spelt types and sorted lists
-  bool bare;           // scalars as `fp32`, not `tensor<fp32, []>`
+  entry *entries;  // of the list being sorted
+  size_t capacity;
+  bool bare;  // scalars as `fp32`, not `tensor<fp32, []>`
 } printer;
 
 static void put(printer *p, const char *text) { milo_str_puts(p->out, text); }
@@ -23,7 +31,7 @@ static void indent(printer *p, int columns) {
 }
 
 static void print_type(printer *p, const milo_type *type) {
-  put(p, milo_type_format(&p->scratch, type, p->bare));
+  milo_type_print(p->out, type, p->bare);
 }
 
 // ---- literals ----
@@ -160,12 +168,15 @@ static milo_status print_value(printer *p, const milo_literal *literal) {
 
 // ---- sorted lists ----
 
-// What is printed as `key = ...`: an attribute, or an argument.
-typedef struct entry {
-  const char *key;
-  const milo_literal *literal;
-  const milo_arg *arg;
-} entry;
+static entry *reserve_entries(printer *p, size_t count) {
+  if (count <= p->capacity) return p->entries;
+  const size_t capacity = count < 16 ? 16 : 2 * count;
+  entry *entries = realloc(p->entries, capacity * sizeof *entries);
+  if (!entries) milo_out_of_memory(capacity * sizeof *entries);
+  p->entries = entries;
+  p->capacity = capacity;
+  return entries;
+}
 
 static int compare_entries(const void *a, const void *b) {
   return strcmp(((const entry *)a)->key, ((const entry *)b)->key);
@@ -201,7 +212,7 @@ static milo_status print_entries(printer *p, entry *entries, size_t count) {
 static milo_status print_attrs(printer *p, const milo_attrs *attrs, const milo_op *op,
                                const char *before) {
   const size_t most = attrs->count + (op ? op->arg_count : 0);
-  entry *entries = MILO_NEW_ARRAY(&p->scratch, entry, most);
+  entry *entries = reserve_entries(p, most);
   size_t count = 0;
   for (size_t i = 0; i < attrs->count; i++)
     entries[count++] = (entry){attrs->items[i].name, &attrs->items[i].value, NULL};
@@ -246,7 +257,7 @@ static milo_status print_op(printer *p, const milo_op *op, int columns) {
   put(p, op->name);
   if (op->opset) milo_str_printf(p->out, "<%s>", op->opset);
   milo_str_putc(p->out, '(');
-  entry *entries = MILO_NEW_ARRAY(&p->scratch, entry, op->arg_count);
+  entry *entries = reserve_entries(p, op->arg_count);
   size_t count = 0;
   for (size_t i = 0; i < op->arg_count; i++)
     if (!op->args[i].as_attribute) entries[count++] = (entry){op->args[i].name, NULL, &op->args[i]};
@@ -291,17 +302,21 @@ static milo_status print_func(printer *p, const milo_func *func) {
   put(p, func->name);
   if (func->opset) milo_str_printf(p->out, "<%s>", func->opset);
   milo_str_putc(p->out, '(');
-  input *inputs = MILO_NEW_ARRAY(&p->scratch, input, body->param_count);
+  milo_arena scratch = {0};
+  input *inputs = MILO_NEW_ARRAY(&scratch, input, body->param_count);
   for (size_t i = 0; i < body->param_count; i++)
     inputs[i] = (input){body->params[i], &func->param_attrs[i]};
   if (body->param_count > 1) qsort(inputs, body->param_count, sizeof *inputs, compare_inputs);
+  milo_status status = MILO_OK;
   for (size_t i = 0; i < body->param_count; i++) {
     if (i > 0) put(p, ", ");
     print_type(p, &inputs[i].value->type);
     milo_str_putc(p->out, ' ');
     put(p, inputs[i].value->name);
-    MILO_TRY(print_attrs(p, inputs[i].attrs, NULL, " "));
+    if (status == MILO_OK) status = print_attrs(p, inputs[i].attrs, NULL, " ");
   }
+  milo_arena_deinit(&scratch);
+  MILO_TRY(status);
   put(p, ") ");
   const size_t before = p->out->bytes;
   MILO_TRY(print_attrs(p, &func->attrs, NULL, ""));
@@ -331,6 +346,6 @@ milo_status milo_text_print(const milo_program *program, milo_str *out) {
   printer p = {.out = out};
   p.bare = program->version_major > 1 || program->version_minor > 0;
   const milo_status status = print_program(&p, program);
-  milo_arena_deinit(&p.scratch);
+  free(p.entries);
   return status;
 }

@@ -24,6 +24,10 @@ enum {
 // Wrong text: MILO_ERR_INVALID, with up to MILO_DIAG_MAX_ERRORS errors reported. Linear time.
 MILO_MUST_USE milo_status milo_text_parse(const char *text, size_t bytes, const char *name,
                                           milo_diag *diag, milo_program **out_program);
+// The same without the copy: text is malloc'ed, and freed with the program (or at once, after a
+// failure).
+MILO_MUST_USE milo_status milo_text_parse_owned(char *text, size_t bytes, const char *name,
+                                                milo_diag *diag, milo_program **out_program);
 
 // Appends the canonical text: the layout of Apple's compiler, function inputs, arguments and
 // attributes sorted by name, floats as shortest hexadecimal, a newline at the end only if the text

@@ -18,7 +18,9 @@ static void test_arena(void) {
   for (size_t i = 0; i < 2000; i++) {
     sizes[i] = (size_t)milo_rng_below(1, 2, i, i % 100 == 99 ? 100000 : 300);
     all[i] = milo_arena_alloc(&arena, sizes[i]);
-    wrong += (uintptr_t)all[i] % alignof(max_align_t) != 0;
+    // As any type of that size may need: the largest power of two in it.
+    for (size_t a = 1; a <= alignof(max_align_t) && sizes[i] > 0 && sizes[i] % a == 0; a *= 2)
+      wrong += (uintptr_t)all[i] % a != 0;
     for (size_t j = 0; j < sizes[i]; j++) wrong += all[i][j] != 0;
     if (sizes[i]) memset(all[i], (int)(i & 0xFF), sizes[i]);
     asked += sizes[i];
@@ -38,6 +40,9 @@ static void test_arena_text_and_arrays(void) {
   CHECK_STR(milo_arena_strndup(&arena, "abcdef", 3), "abc");
   CHECK_STR(milo_arena_printf(&arena, "%d-%s", 7, "x"), "7-x");
   CHECK_STR(milo_arena_printf(&arena, "%s", ""), "");
+  const size_t before = arena.total_bytes;
+  for (int i = 0; i < 100; i++) CHECK_STR(milo_arena_strndup(&arena, "abcdef", 2), "ab");
+  CHECK(arena.total_bytes == before + 300);  // texts stand wall to wall
   CHECK(memcmp(milo_arena_copy(&arena, "\0\1\2", 3), "\0\1\2", 3) == 0);
   int *items = NULL;
   size_t count = 0, capacity = 0;
