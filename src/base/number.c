@@ -412,9 +412,8 @@ bool milo_tensor_bytes(milo_dtype dtype, int rank, const int64_t *dims, size_t *
     if (dims[i] < 0 || (uint64_t)dims[i] > SIZE_MAX) return false;
     empty |= dims[i] == 0;
   }
-  for (int i = 0; i < rank && !empty; i++)
-    if (!milo_size_mul(count, (size_t)dims[i], &count)) return false;
-  if (empty) count = 0;
+  for (int i = 0; i < rank; i++)
+    if (dims[i] != 0 && !milo_size_mul(count, (size_t)dims[i], &count)) return false;
   const size_t bits = milo_dtype_bits(dtype);
   size_t bytes;
   if (bits % 8 == 0) {
@@ -424,6 +423,7 @@ bool milo_tensor_bytes(milo_dtype dtype, int rank, const int64_t *dims, size_t *
     if (!milo_size_mul(count / 8, bits, &bytes)) return false;
     if (!milo_size_add(bytes, (count % 8 * bits + 7) / 8, &bytes)) return false;
   }
-  *out_bytes = bytes;
+  if (count > INT64_MAX || (empty && bytes > PTRDIFF_MAX)) return false;
+  *out_bytes = empty ? 0 : bytes;
   return true;
 }

@@ -44,7 +44,8 @@ uint64_t milo_dtype_max(milo_dtype dtype);
 // False, and *out untouched, if a * b (a + b) does not fit.
 bool milo_size_mul(size_t a, size_t b, size_t *out);
 bool milo_size_add(size_t a, size_t b, size_t *out);
-// Bytes of a dense tensor; false on overflow or a negative dim. Sub-byte types round up.
+// Bytes of a dense tensor; false on overflow or a negative dim. Sub-byte types round up. Empty
+// tensors too must fit with ones for their zeros: strides are then computed without overflow.
 bool milo_tensor_bytes(milo_dtype dtype, int rank, const int64_t *dims, size_t *out_bytes);
 
 #endif

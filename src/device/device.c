@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 #include "pass/pass.h"
@@ -109,6 +110,10 @@ static milo_status check_type(const milo_value *value, const milo_type *type, mi
   if (!milo_type_is_static(type))
     return milo_fail(diag, loc, MILO_ERR_INVALID,
                      "%s %s has no known shape\ngive the shape of every input", what, value->name);
+  size_t bytes;
+  if (!milo_tensor_bytes(type->dtype, type->rank, type->dims, &bytes) || bytes > PTRDIFF_MAX)
+    return milo_fail(diag, loc, MILO_ERR_INVALID, "%s %s is larger than memory can be", what,
+                     value->name);
   return MILO_OK;
 }
 

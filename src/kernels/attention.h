@@ -20,8 +20,8 @@ typedef struct milo_attention {
 } milo_attention;
 
 // out = softmax(scale q k^T + mask) v, lse [batch, heads, queries]: see ops.def. position: what is
-// added to a query's index to compare it with a key's. A query that sees no key gives 0 and -inf.
-// workspace: milo_attention_workspace_bytes.
+// added to a query's index to compare it with a key's, in [-queries, keys]. A query that sees no
+// key gives 0 and -inf. workspace: milo_attention_workspace_bytes.
 void milo_attention_run(const milo_exec *exec, const milo_attention *a, int64_t position,
                         const float *q, const float *k, const float *v, float *out, float *lse,
                         void *workspace);

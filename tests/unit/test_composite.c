@@ -221,9 +221,118 @@ static void test_every_composite_has_a_case(void) {
   }
 }
 
+// ---- queries that see no key ----
+
+#define MASKED_SHAPES "fp32[1,2,4,2] q; fp32[1,2,3,2] k; fp32[1,2,3,2] v"
+#define MASKED_BODY                                                                     \
+  "tensor<fp32, [1,2,4,2]> o, tensor<fp32, [1,2,4]> l = attention(query = q, key = k, " \
+  "value = v, scale = fp32(0.4), position = p)[name = string(\"o\")];"
+enum { MASKED_QUERIES = 4, MASKED_HEADS = 2, MASKED_WIDTH = 2 };
+
+typedef enum masked_form { WHOLE, EXPANDED, EXPANDED_FIRST } masked_form;
+
+// The gradients of q, k and v from o's (and l's) appended to the function, in one of three ways.
+static milo_func *masked_gradient(const milo_program *program, milo_program *copy, masked_form form,
+                                  milo_diag *diag) {
+  const milo_pass_options options = {0};
+  milo_func *func = milo_func_clone(copy, milo_program_find_func(program, NULL), "main");
+  milo_status status = form == EXPANDED_FIRST ? milo_pass_expand(func, &options, diag) : MILO_OK;
+  if (status == MILO_OK) status = milo_autodiff(func, &func->body->params[0], 3, diag);
+  if (status == MILO_OK && form == EXPANDED) status = milo_pass_expand(func, &options, diag);
+  if (!CHECK(status == MILO_OK)) printf("# %s\n", milo_diag_text(diag));
+  return status == MILO_OK ? func : NULL;
+}
+
+// Results of one way on one device; compared with wanted unless they are the first.
+static void check_masked(milo_device *device, const milo_program *program, masked_form form,
+                         const run_tensors *inputs, run_tensors *wanted, bool first) {
+  static run_tensors results, with_seeds;
+  milo_diag diag = {0};
+  milo_program *copy = milo_program_create();
+  milo_func *func = masked_gradient(program, copy, form, &diag);
+  if (func != NULL) {
+    with_seeds = *inputs;
+    for (size_t i = 4; i < func->body->param_count; i++) {  // grad_o, grad_l
+      run_tensor *t = &with_seeds.items[with_seeds.count++];
+      *t = (run_tensor){.type = func->body->params[i]->type};
+      t->count = milo_type_elements(&t->type);
+      for (size_t k = 0; k < t->count; k++) t->values[k] = 0.25 * (double)(k % 7) - 0.5;
+    }
+    results = (run_tensors){0};
+    for (size_t i = 0; i < func->body->output_count; i++) {
+      run_tensor *t = &results.items[results.count++];
+      *t = (run_tensor){.type = func->body->outputs[i]->type};
+      t->count = milo_type_elements(&t->type);
+      snprintf(t->name, sizeof t->name, "%s", func->body->outputs[i]->name);
+    }
+    if (CHECK(run_func(device, func, &with_seeds, &results, &diag) == MILO_OK) && first)
+      *wanted = results;
+    else if (!CHECK(run_compare(&results, wanted, 4)))
+      printf("# form %d on %s, position %g\n", (int)form, device->type->name,
+             inputs->items[3].values[0]);
+  }
+  if (diag.errors > 0) printf("# %s\n", milo_diag_text(&diag));
+  milo_program_destroy(copy);
+  milo_diag_deinit(&diag);
+}
+
+// What the definition says of the rows that see nothing, and that nothing else is touched.
+static void check_masked_rows(const run_tensors *t, double position) {
+  const run_tensor *out = &t->items[0], *lse = &t->items[1];
+  for (size_t row = 0; row < (size_t)(MASKED_HEADS * MASKED_QUERIES); row++) {
+    const bool seen = (double)(row % MASKED_QUERIES) + position >= 0;
+    CHECK(seen ? isfinite(lse->values[row]) : lse->values[row] == -(double)INFINITY);
+    for (size_t d = 0; d < MASKED_WIDTH; d++) {
+      CHECK((out->values[row * MASKED_WIDTH + d] != 0) == seen);
+      const double dq = t->items[2].values[row * MASKED_WIDTH + d];
+      CHECK(isfinite(dq) && (seen || dq == 0));
+    }
+  }
+  for (int i = 3; i < t->count; i++)
+    for (size_t k = 0; k < t->items[i].count; k++) CHECK(isfinite(t->items[i].values[k]));
+}
+
+static void check_masked_position(const char *dtype, double position) {
+  static run_tensors inputs, wanted, drawn;
+  static const milo_host host = {0};
+  milo_diag diag = {0};
+  draw(MASKED_SHAPES, &drawn);
+  inputs = drawn;
+  inputs.items[3] = (run_tensor){.name = "p", .type = milo_type_scalar(milo_dtype_find(dtype))};
+  inputs.items[3].count = 1;
+  inputs.items[3].values[0] = position;
+  inputs.count = 4;
+  wanted = (run_tensors){.count = 2, .items = {{.name = "o"}, {.name = "l"}}};
+  milo_program *program = run_program(&inputs, MASKED_BODY, &wanted, &diag);
+  if (!CHECK(program != NULL)) printf("# %s\n", milo_diag_text(&diag));
+  bool first = true;
+  for (size_t i = 0; program != NULL && milo_device_types[i] != NULL; i++) {
+    milo_device *device;
+    if (milo_device_open(milo_device_types[i]->name, &host, &diag, &device) != MILO_OK) continue;
+    for (masked_form form = WHOLE; form <= EXPANDED_FIRST; form++, first = false) {
+      check_masked(device, program, form, &inputs, &wanted, first);
+      if (first) check_masked_rows(&wanted, position);
+    }
+    milo_device_close(device);
+  }
+  milo_program_destroy(program);
+  milo_diag_deinit(&diag);
+}
+
+// Out 0, lse -inf, gradient 0: on every device, whole and expanded, before autodiff and after; and
+// positions that no sum of indices may be computed with.
+static void test_unseen(void) {
+  static const double positions[] = {-1, -2, -3, -4, -5, 0, 2, 3, -2147483648.0, 2147483647.0};
+  for (size_t i = 0; i < sizeof positions / sizeof *positions; i++)
+    check_masked_position("int32", positions[i]);
+  static const double wide[] = {-2, 1, -0x1p63, -0x1p40, 0x1p40, 0x1.fffffffffffffp62};
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) check_masked_position("int64", wide[i]);
+}
+
 int main(void) {
   RUN(test_fp32);
   RUN(test_fp16);
   RUN(test_every_composite_has_a_case);
+  RUN(test_unseen);
   return tap_done();
 }

@@ -239,10 +239,14 @@ static void test_sizes(void) {
   CHECK(milo_tensor_bytes(MILO_UINT3, 2, odd, &out) && out == 6);  // 45 bits
   CHECK(milo_tensor_bytes(MILO_FP16, 2, odd, &out) && out == 30);
   CHECK(milo_tensor_bytes(MILO_FP32, 0, NULL, &out) && out == 4);
-  const int64_t negative[] = {2, -1}, huge[] = {INT64_MAX, 4}, empty[] = {INT64_MAX, 4, 0};
+  const int64_t negative[] = {2, -1}, huge[] = {INT64_MAX, 4}, empty[] = {1 << 20, 4, 0};
+  const int64_t empty_huge[] = {0, INT64_C(1) << 40, INT64_C(1) << 40}, wide[] = {0, INT64_MAX};
   CHECK(!milo_tensor_bytes(MILO_FP16, 2, negative, &out));
   CHECK(!milo_tensor_bytes(MILO_FP16, 2, huge, &out));
   CHECK(milo_tensor_bytes(MILO_FP16, 3, empty, &out) && out == 0);
+  // Nothing in it, but no strides reach over it.
+  CHECK(!milo_tensor_bytes(MILO_FP16, 3, empty_huge, &out));
+  CHECK(!milo_tensor_bytes(MILO_FP16, 2, wide, &out));
   const int64_t bits[] = {INT64_MAX};
   CHECK(milo_tensor_bytes(MILO_UINT1, 1, bits, &out) && out == (size_t)1 << 60);
 }

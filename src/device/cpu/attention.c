@@ -3,6 +3,9 @@
 // out position by position, [B, S, NH, HD] in memory, so that the transpose and reshape that
 // usually follow cost nothing.
 #include "kernels/attention.h"
+
+#include <math.h>
+
 #include "device/cpu/code.h"
 
 typedef struct heads_op {
@@ -34,7 +37,9 @@ static milo_view heads_out(milo_code *c, const milo_op *op, size_t i) {
 
 static int64_t position_of(const milo_cpu_run *run, const heads_op *a) {
   if (!a->has_position) return 0;
-  return milo_number_load_int(a->position.dtype, milo_view_data(run, &a->position), 0);
+  const double position = milo_number_load(a->position.dtype, milo_view_data(run, &a->position), 0);
+  // Beyond these bounds it makes no difference, and sums with it would overflow.
+  return (int64_t)fmin(fmax(position, -(double)a->a.queries), (double)a->a.keys);
 }
 
 static heads_op *start(milo_code *c, const milo_op *op) {

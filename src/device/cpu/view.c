@@ -197,7 +197,7 @@ bool milo_view_of_op(const milo_code *c, const milo_op *op, milo_view *out) {
       milo_view r = v;
       for (int i = 0; i < v.rank; ++i) {
         const int64_t begin = numbers[i] < 0 ? numbers[i] + v.dims[i] : numbers[i];
-        if (begin < 0 || begin + type->dims[i] > v.dims[i]) return false;
+        if (begin < 0 || begin > v.dims[i] - type->dims[i]) return false;
         r = milo_view_slice(&r, i, begin, type->dims[i], 1);
       }
       *out = r;

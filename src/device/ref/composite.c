@@ -111,7 +111,10 @@ static milo_status attention_init(const milo_ref_call *call, attention *a) {
                    .head = (size_t)query.dims[3],
                    .scale = milo_op_float(call->op, "scale"),
                    .causal = milo_op_bool(call->op, "causal")};
-  if (milo_ref_in(call, "position", &position)) a->position = milo_ref_get_int(&position, 0);
+  // Beyond these bounds it makes no difference.
+  if (milo_ref_in(call, "position", &position))
+    a->position =
+        (int64_t)fmin(fmax(milo_ref_get(&position, 0), -(double)a->queries), (double)a->keys);
   milo_status status = milo_ref_doubles(call, &query, &a->query);
   if (status == MILO_OK) status = milo_ref_doubles(call, &key, &a->key);
   if (status == MILO_OK) status = milo_ref_doubles(call, &value, &a->value);

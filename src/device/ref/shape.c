@@ -54,10 +54,12 @@ static milo_status check_slice(const milo_ref_call *call, const milo_ref_tensor 
     return milo_ref_fail(call, "the slice has %zu elements, its declared shape %zu", product,
                          count);
   for (int axis = 0; axis < x->rank && count > 0; ++axis) {
-    const int64_t last = s->begin[axis] + (s->dims[axis] - 1) * s->stride[axis];
-    if (s->begin[axis] < 0 || s->begin[axis] >= x->dims[axis] || last < 0 || last >= x->dims[axis])
-      return milo_ref_fail(call, "the slice [%lld..%lld] of axis %d leaves its size, %lld",
-                           (long long)s->begin[axis], (long long)last, axis,
+    // Strides are resolved: no more than an axis for each step.
+    const bool starts = s->begin[axis] >= 0 && s->begin[axis] < x->dims[axis];
+    const int64_t last = starts ? s->begin[axis] + (s->dims[axis] - 1) * s->stride[axis] : -1;
+    if (last < 0 || last >= x->dims[axis])
+      return milo_ref_fail(call, "the slice of %lld from %lld of axis %d leaves its size, %lld",
+                           (long long)s->dims[axis], (long long)s->begin[axis], axis,
                            (long long)x->dims[axis]);
   }
   return MILO_OK;
@@ -231,7 +233,9 @@ milo_status milo_ref_pad(const milo_ref_call *call) {
                          count);
   const int first = x.rank - count / 2;  // pad speaks of the last axes
   for (int axis = first; axis < x.rank; ++axis)
-    if (out.dims[axis] != x.dims[axis] + pad[2 * (axis - first)] + pad[2 * (axis - first) + 1])
+    if (pad[2 * (axis - first)] < 0 || pad[2 * (axis - first) + 1] < 0 ||
+        pad[2 * (axis - first)] > out.dims[axis] - x.dims[axis] ||
+        out.dims[axis] - x.dims[axis] - pad[2 * (axis - first)] != pad[2 * (axis - first) + 1])
       return milo_ref_fail(call, "the padded size of axis %d is not the declared one, %lld", axis,
                            (long long)out.dims[axis]);
   const char *mode = milo_op_string(call->op, "mode");

@@ -47,7 +47,7 @@ static void add_lse_gradient(milo_grad *g, const milo_op *op, milo_value *dlse) 
   milo_builder *b = milo_grad_builder(g);
   const milo_attention_graph a = milo_attention_scores(b, op);
   const int64_t *q = a.q->dims;
-  milo_value *p = EMIT(b, softmax, {"x", a.scores}, {"axis", milo_b_int(b, -1)});
+  milo_value *p = milo_attention_softmax(&a);
   dlse = milo_grad_reshape(b, dlse, (const int64_t[]){q[0], q[1], q[2], 1}, 4);
   milo_value *ds = milo_attention_group(&a, milo_b_mul(b, p, dlse));
   milo_value *dq = milo_attention_ungroup(&a, milo_b_matmul(b, ds, a.key, false, false));
