@@ -64,7 +64,7 @@ static void report(const bench *b, const char *name, work_fn *work, const void *
   if (b->only != NULL && strstr(name, b->only) == NULL) return;
   const double s = best_s(b, work, args);
   printf("{\"kernel\": \"%s\", \"set\": \"%s\", \"threads\": %d, \"ns\": %.0f", name,
-         b->exec.sgemm != NULL ? "blas" : b->exec.kernels->name, b->threads, s * 1e9);
+         b->exec.sgemm != NULL ? "blas" : b->exec.rows->name, b->threads, s * 1e9);
   if (flops > 0)
     printf(", \"gflops\": %.1f, \"of_peak\": %.3f", flops / s * 1e-9,
            flops / s * 1e-9 / b->peak_gflops);
@@ -82,10 +82,11 @@ enum { TILE_DEPTH = 256, TILE_ROUNDS = 2000 };
 static void peak_task(void *user, size_t i, int worker) {
   const bench *b = user;
   (void)worker;
-  const milo_kernels *k = b->exec.kernels;
+  const milo_product *k = b->exec.products[MILO_NUMERIC_EXACT];
   float *c = b->z + i * 65536;
   for (int round = 0; round < TILE_ROUNDS; round++)
-    k->tile_packed(k->mr, k->nr, TILE_DEPTH, b->x, b->y, k->nr * TILE_DEPTH, c, k->nr, false);
+    k->tile(k->mr, k->nr, TILE_DEPTH, b->x, k->mr * TILE_DEPTH, b->y, k->nr * TILE_DEPTH, c, k->nr,
+            false);
 }
 
 static void peak(const bench *b, const void *args) {
@@ -98,7 +99,7 @@ static void sum_task(void *user, size_t i, int worker) {
   (void)worker;
   const bench *b = user;
   const size_t n = FLOATS / (size_t)b->threads;
-  b->z[i * 16] = (float)b->exec.kernels->sum(b->x + i * n, n);
+  b->z[i * 16] = (float)b->exec.rows->sum(b->x + i * n, n);
 }
 
 static void long_sum(const bench *b, const void *args) {
@@ -179,26 +180,26 @@ enum { ROW = 768, ROWS = FLOATS / 4 / ROW };
 
 static void run_unary(const bench *b, const void *args) {
   const int *code = args;
-  b->exec.kernels->unary[*code](b->z, b->x, 16384, (const float[2]){0, 0});
+  b->exec.rows->unary[*code](b->z, b->x, 16384, (const float[2]){0, 0});
 }
 static void run_rms(const bench *b, const void *args) {
   (void)args;
   for (size_t i = 0; i < ROWS; i++)
-    b->exec.kernels->rms_norm(b->z + i * ROW, b->x + i * ROW, b->y, ROW, 1e-5f);
+    b->exec.rows->rms_norm(b->z + i * ROW, b->x + i * ROW, b->y, ROW, 1e-5f);
 }
 static void run_add(const bench *b, const void *args) {
   (void)args;
-  b->exec.kernels->binary[MILO_BINARY_add](b->z, b->x, b->y, FLOATS);
+  b->exec.rows->binary[MILO_BINARY_add](b->z, b->x, b->y, FLOATS);
 }
 static void run_adamw(const bench *b, const void *args) {
   (void)args;
   const milo_adamw step = {1e-4f, 1, 0.1f, 0.05f, 0.9f, 0.95f, 1e-8f, 0.1f};
   const size_t n = FLOATS / 4;
-  b->exec.kernels->adamw(b->z, b->z + n, b->z + 2 * n, b->x, n, &step);
+  b->exec.rows->adamw(b->z, b->z + n, b->z + 2 * n, b->x, n, &step);
 }
 static void run_exp_sum(const bench *b, const void *args) {
   (void)args;
-  b->exec.kernels->exp_sum(b->z, b->x, 16384, 2);
+  b->exec.rows->exp_sum(b->z, b->x, 16384, 2);
 }
 
 int main(int argc, char **argv) {
@@ -207,8 +208,9 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: bench_kernels [THREADS [NAME]]\n");
     return 2;
   }
-  if (milo_pool_create(b.threads, NULL, &b.exec.pool) != MILO_OK) return 1;
-  b.exec.kernels = milo_kernels_select(milo_cpu_detect());
+  milo_pool *pool;
+  if (milo_pool_create(b.threads, NULL, &pool) != MILO_OK) return 1;
+  b.exec = milo_exec_select(milo_cpu_detect(), pool);
   b.sgemm = milo_blas_open();
   b.x = memory(FLOATS * sizeof(float));
   b.y = memory(FLOATS * sizeof(float));
@@ -217,7 +219,7 @@ int main(int argc, char **argv) {
     b.x[i] = (float)((i * 7919) % 2001) / 1000.0f - 1.0f;
     b.y[i] = (float)((i * 104729) % 2001) / 1000.0f - 1.0f;
   }
-  const milo_kernels *k = b.exec.kernels;
+  const milo_product *k = b.exec.products[MILO_NUMERIC_EXACT];
   const double tile = 2.0 * (double)(k->mr * k->nr) * TILE_DEPTH * TILE_ROUNDS * b.threads;
   b.peak_gflops = tile / best_s(&b, peak, NULL) * 1e-9;
   b.peak_gbytes = (double)FLOATS * 4 / best_s(&b, long_sum, NULL) * 1e-9;

@@ -22,7 +22,7 @@ typedef struct layout {
   size_t scores;
 } layout;
 
-static layout plan(const milo_kernels *k, const milo_attention *a) {
+static layout plan(const milo_product *k, const milo_attention *a) {
   layout l = {.block = round_up(BLOCK_ROWS, k->mr)};
   l.ld = round_up(a->keys, k->nr);
   l.ld = round_up(l.ld, 32) + 16;
@@ -34,19 +34,20 @@ static layout plan(const milo_kernels *k, const milo_attention *a) {
 }
 
 size_t milo_attention_workspace_bytes(const milo_exec *exec, const milo_attention *a) {
-  const layout l = plan(exec->kernels, a);
+  const layout l = plan(exec->products[MILO_NUMERIC_EXACT], a);
   return (size_t)milo_pool_threads(exec->pool) * sizeof(float) *
          round_up(l.keys_floats + l.rows_floats + l.scores, 16);
 }
 
 size_t milo_attention_grad_workspace_bytes(const milo_exec *exec, const milo_attention *a) {
-  const layout l = plan(exec->kernels, a);
+  const layout l = plan(exec->products[MILO_NUMERIC_EXACT], a);
   return (size_t)milo_pool_threads(exec->pool) * sizeof(float) *
          round_up(2 * l.keys_floats + l.rows_floats + 2 * l.block_floats + 2 * l.scores, 16);
 }
 
 typedef struct job {
-  const milo_kernels *kernels;
+  const milo_rows *rows;
+  const milo_product *product;
   const milo_attention *a;
   layout l;
   int64_t position;
@@ -55,6 +56,12 @@ typedef struct job {
   float *workspace;
   size_t worker_floats;
 } job;
+
+static job start(const milo_exec *exec, const milo_attention *a, int64_t position) {
+  const milo_product *product = exec->products[MILO_NUMERIC_EXACT];
+  return (job){
+      .rows = exec->rows, .product = product, .a = a, .l = plan(product, a), .position = position};
+}
 
 // Keys that query i sees: [0, result).
 static size_t visible(const job *w, size_t i) {
@@ -70,8 +77,8 @@ static ptrdiff_t at(milo_heads h, size_t batch, size_t head, size_t row) {
 // Keys as columns, scaled when asked: what scores are made with.
 static void pack_columns(const job *w, float *to, const float *from, milo_heads h, size_t keys,
                          float scale) {
-  const milo_kernels *k = w->kernels;
-  k->pack(to, w->a->head * k->nr, from, w->a->head, keys, 1, h.row, k->nr);
+  const milo_product *k = w->product;
+  k->pack_fp32(to, w->a->head * k->nr, from, w->a->head, keys, 1, h.row, k->nr);
   const size_t n = round_up(keys, k->nr) * w->a->head;
   if (scale != 1.0f)
     for (size_t i = 0; i < n; ++i) to[i] *= scale;
@@ -80,30 +87,30 @@ static void pack_columns(const job *w, float *to, const float *from, milo_heads 
 static void attention_task(void *user, size_t t, int worker) {
   const job *w = user;
   const milo_attention *a = w->a;
-  const milo_kernels *k = w->kernels;
+  const milo_product *k = w->product;
   const size_t b = t / a->kv_heads, kv = t % a->kv_heads, group = a->heads / a->kv_heads;
   const size_t nr = k->nr, all = visible(w, a->queries - 1);
   float *columns = w->workspace + (size_t)worker * w->worker_floats;
   float *rows = columns + w->l.keys_floats, *scores = rows + w->l.rows_floats;
   pack_columns(w, columns, w->k + at(a->k, b, kv, 0), a->k, all, a->scale);
-  k->pack(rows, nr * all, w->v + at(a->v, b, kv, 0), all, a->head, a->v.row, 1, nr);
+  k->pack_fp32(rows, nr * all, w->v + at(a->v, b, kv, 0), all, a->head, a->v.row, 1, nr);
   for (size_t h = kv * group; h < (kv + 1) * group; ++h) {
     for (size_t i = 0; i < a->queries; i += w->l.block) {
       const size_t m = min_size(w->l.block, a->queries - i), seen = visible(w, i + m - 1);
       float *out = w->out + at(a->out, b, h, i);
-      k->tile(m, seen, a->head, w->q + at(a->q, b, h, i), a->q.row, 1, columns, nr * a->head,
-              scores, w->l.ld, false);
+      k->tile_strided(m, seen, a->head, w->q + at(a->q, b, h, i), a->q.row, 1, columns,
+                      nr * a->head, scores, w->l.ld, false);
       double totals[128];
       for (size_t r = 0; r < m; ++r) {
         float *row = scores + r * w->l.ld;
         const size_t own = visible(w, i + r);
-        const float max = own > 0 ? k->max(row, own) : 0.0f;
-        totals[r] = own > 0 ? k->exp_sum(row, row, own, max) : 0.0;
+        const float max = own > 0 ? w->rows->max(row, own) : 0.0f;
+        totals[r] = own > 0 ? w->rows->exp_sum(row, row, own, max) : 0.0;
         memset(row + own, 0, (seen - own) * sizeof *row);
         w->lse[(b * a->heads + h) * a->queries + i + r] = (float)((double)max + log(totals[r]));
       }
-      k->tile(m, a->head, seen, scores, (ptrdiff_t)w->l.ld, 1, rows, nr * all, out,
-              (size_t)a->out.row, false);
+      k->tile_strided(m, a->head, seen, scores, (ptrdiff_t)w->l.ld, 1, rows, nr * all, out,
+                      (size_t)a->out.row, false);
       for (size_t r = 0; r < m; ++r) {
         const float inverse = totals[r] == 0.0 ? 0.0f : (float)(1.0 / totals[r]);
         float *row = out + (ptrdiff_t)r * a->out.row;
@@ -117,7 +124,7 @@ void milo_attention_run(const milo_exec *exec, const milo_attention *a, int64_t 
                         const float *q, const float *k, const float *v, float *out, float *lse,
                         void *workspace) {
   if (a->batch * a->heads * a->queries == 0) return;
-  job w = {.kernels = exec->kernels, .a = a, .l = plan(exec->kernels, a), .position = position};
+  job w = start(exec, a, position);
   w.q = q;
   w.k = k;
   w.v = v;
@@ -134,7 +141,7 @@ void milo_attention_run(const milo_exec *exec, const milo_attention *a, int64_t 
 static void grad_task(void *user, size_t t, int worker) {
   const job *w = user;
   const milo_attention *a = w->a;
-  const milo_kernels *k = w->kernels;
+  const milo_product *k = w->product;
   const size_t b = t / a->kv_heads, kv = t % a->kv_heads, group = a->heads / a->kv_heads;
   const size_t nr = k->nr, ld = w->l.ld, all = visible(w, a->queries - 1);
   float *keys = w->workspace + (size_t)worker * w->worker_floats;
@@ -144,7 +151,7 @@ static void grad_task(void *user, size_t t, int worker) {
   const float *key = w->k + at(a->k, b, kv, 0);
   pack_columns(w, keys, key, a->k, all, a->scale);
   pack_columns(w, values, w->v + at(a->v, b, kv, 0), a->v, all, 1.0f);
-  k->pack(key_rows, nr * all, key, all, a->head, a->k.row, 1, nr);
+  k->pack_fp32(key_rows, nr * all, key, all, a->head, a->k.row, 1, nr);
   float *dk = w->dk + at(a->dk, b, kv, 0), *dv = w->dv + at(a->dv, b, kv, 0);
   for (size_t i = 0; i < a->keys; ++i) {
     memset(dk + (ptrdiff_t)i * a->dk.row, 0, a->head * sizeof *dk);
@@ -155,24 +162,25 @@ static void grad_task(void *user, size_t t, int worker) {
       const size_t m = min_size(w->l.block, a->queries - i), seen = visible(w, i + m - 1);
       const float *q = w->q + at(a->q, b, h, i), *grad = w->grad + at(a->grad, b, h, i);
       const float *out = w->out_in + at(a->out, b, h, i);
-      k->tile(m, seen, a->head, q, a->q.row, 1, keys, nr * a->head, p, ld, false);
-      k->tile(m, seen, a->head, grad, a->grad.row, 1, values, nr * a->head, ds, ld, false);
+      k->tile_strided(m, seen, a->head, q, a->q.row, 1, keys, nr * a->head, p, ld, false);
+      k->tile_strided(m, seen, a->head, grad, a->grad.row, 1, values, nr * a->head, ds, ld, false);
       for (size_t r = 0; r < m; ++r) {
         const size_t own = visible(w, i + r);
         const float lse = w->lse_in[(b * a->heads + h) * a->queries + i + r];
-        const double delta =
-            k->dot(grad + (ptrdiff_t)r * a->grad.row, out + (ptrdiff_t)r * a->out.row, a->head);
-        k->attention_ds(p + r * ld, ds + r * ld, own, lse, (float)delta, a->scale);
+        const double delta = w->rows->dot(grad + (ptrdiff_t)r * a->grad.row,
+                                          out + (ptrdiff_t)r * a->out.row, a->head);
+        w->rows->attention_ds(p + r * ld, ds + r * ld, own, lse, (float)delta, a->scale);
         memset(p + r * ld + own, 0, (seen - own) * sizeof *p);
         memset(ds + r * ld + own, 0, (seen - own) * sizeof *ds);
       }
-      k->pack(grad_rows, nr * m, grad, m, a->head, a->grad.row, 1, nr);
-      k->pack(q_rows, nr * m, q, m, a->head, a->q.row, 1, nr);
-      k->tile(seen, a->head, m, p, 1, (ptrdiff_t)ld, grad_rows, nr * m, dv, (size_t)a->dv.row,
-              true);
-      k->tile(seen, a->head, m, ds, 1, (ptrdiff_t)ld, q_rows, nr * m, dk, (size_t)a->dk.row, true);
-      k->tile(m, a->head, seen, ds, (ptrdiff_t)ld, 1, key_rows, nr * all,
-              w->dq + at(a->dq, b, h, i), (size_t)a->dq.row, false);
+      k->pack_fp32(grad_rows, nr * m, grad, m, a->head, a->grad.row, 1, nr);
+      k->pack_fp32(q_rows, nr * m, q, m, a->head, a->q.row, 1, nr);
+      k->tile_strided(seen, a->head, m, p, 1, (ptrdiff_t)ld, grad_rows, nr * m, dv,
+                      (size_t)a->dv.row, true);
+      k->tile_strided(seen, a->head, m, ds, 1, (ptrdiff_t)ld, q_rows, nr * m, dk, (size_t)a->dk.row,
+                      true);
+      k->tile_strided(m, a->head, seen, ds, (ptrdiff_t)ld, 1, key_rows, nr * all,
+                      w->dq + at(a->dq, b, h, i), (size_t)a->dq.row, false);
     }
   }
 }
@@ -182,7 +190,7 @@ void milo_attention_grad_run(const milo_exec *exec, const milo_attention *a, int
                              const float *out, const float *lse, float *dq, float *dk, float *dv,
                              void *workspace) {
   if (a->batch * a->kv_heads == 0) return;
-  job w = {.kernels = exec->kernels, .a = a, .l = plan(exec->kernels, a), .position = position};
+  job w = start(exec, a, position);
   w.q = q;
   w.k = k;
   w.v = v;

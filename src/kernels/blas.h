@@ -13,8 +13,10 @@ milo_sgemm_fn *milo_blas_open(void);
 // Can exec's BLAS do this product: fp32, one dense axis an operand, sizes that fit an int, and
 // large enough to be worth a call?
 bool milo_blas_takes(const milo_exec *exec, const milo_gemm *g);
-// As milo_gemm_run, for a product that it takes. Tiles depend on the sizes only.
+// As milo_gemm_run, for a product that it takes; what was packed ahead is not used. Tiles depend on
+// the sizes only. workspace: milo_blas_workspace_bytes, 0 for a product that it does not take.
 void milo_blas_run(const milo_exec *exec, const milo_gemm *g, const float *a, const float *b,
-                   float *c);
+                   void *c, void *workspace);
+size_t milo_blas_workspace_bytes(const milo_exec *exec, const milo_gemm *g);
 
 #endif

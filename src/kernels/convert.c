@@ -29,7 +29,7 @@ bool milo_convert_supports(milo_dtype dtype) {
     break;                                                                        \
   }
 
-void milo_load_f32(const milo_kernels *kernels, float *out, const void *x, milo_dtype dtype,
+void milo_load_f32(const milo_rows *kernels, float *out, const void *x, milo_dtype dtype,
                    ptrdiff_t stride, size_t n) {
   if (stride == 1) {
     if (dtype == MILO_FP32) {
@@ -88,7 +88,7 @@ static int64_t clamp(float x, double low, double high) {
     break;                                       \
   }
 
-void milo_store_f32(const milo_kernels *kernels, void *out, milo_dtype dtype, ptrdiff_t stride,
+void milo_store_f32(const milo_rows *kernels, void *out, milo_dtype dtype, ptrdiff_t stride,
                     const float *x, size_t n) {
   if (stride == 1) {
     if (dtype == MILO_FP32) {
@@ -130,7 +130,7 @@ void milo_store_f32(const milo_kernels *kernels, void *out, milo_dtype dtype, pt
   }
 }
 
-void milo_convert_rows(const milo_kernels *kernels, float *out, const void *x, milo_dtype dtype,
+void milo_convert_rows(const milo_rows *kernels, float *out, const void *x, milo_dtype dtype,
                        size_t rows, size_t columns, ptrdiff_t rs, ptrdiff_t cs) {
   const size_t bytes = milo_dtype_bits(dtype) / 8;
   for (size_t i = 0; i < rows; ++i)

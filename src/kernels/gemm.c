@@ -1,185 +1,215 @@
 // SPDX-License-Identifier: MIT
 // The outer loops of matrix products. The right side is packed once for all threads, a strip of
-// columns at a time; then each task packs blocks of the left side that stay in its L2 and goes over
-// one tile of the output.
+// columns at a time. So is the left side: ahead of the tiles where several side by side read it,
+// else by the one task that does, block by block into its L2. Then each task goes over one tile of
+// the output. Strips are thousands of columns wide: packing the left side anew for each costs less
+// than fetching it from memory packed.
 #include "kernels/gemm.h"
-
-#include <string.h>
 
 #include "kernels/blas.h"
 #include "kernels/convert.h"
+#include "kernels/epilogue.h"
+#include "kernels/packed.h"
 
 enum {
-  PANEL_FLOATS = 6144,     // of a right panel: depth x nr stay in L1
-  MC = 144,                // rows of a block: MC x depth of the left side stay in L2
-  STRIP_FLOATS = 2 << 20,  // of the packed right side
-  PACK_COLUMNS = 64,       // columns of one packing task
-  DOT_ROWS = 4,            // up to so many rows, dot products without packing
+  MC = 144,              // rows of a block: MC x depth of the left side stay in L2
+  SIDE_UNITS = 2 << 20,  // of a packed side held at a time
+  SUM_COLUMNS = 512,     // of a tile whose sums are not in c: they stay in L2
+  DIRECT_COLUMNS = 192,  // up to so many columns, the left side is not worth packing
+  DOT_ROWS = 4,          // up to so many rows, dot products without packing
+  DOT_COLUMNS = 64,      // of one task of them
   MIN_TASKS = 12,
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 static size_t divide_up(size_t n, size_t d) { return (n + d - 1) / d; }
 
 // How a product is cut, from its sizes alone.
 typedef struct shape {
-  bool dot;       // few rows, right side transposed and dense
-  bool direct;    // left side's rows read in place: too few columns to pay for packing
-  size_t kc;      // depth of a block
-  size_t strip;   // columns of a strip
-  size_t mc, nc;  // tile of a task
-  size_t slot;    // floats of a worker's workspace
+  const milo_product *product;
+  bool dot;      // few rows, right side transposed and dense
+  bool direct;   // left side's rows read in place: too few columns to pay for packing
+  bool whole;    // many small products: one a task
+  bool shared;   // left side packed ahead, `chunk` rows at a time; else by the task that reads it
+  bool in_c;     // sums add up in c
+  size_t units;  // of the whole depth
+  size_t kc;     // depth of a block
+  size_t strip;  // columns of the right side packed at a time
+  size_t chunk;
+  size_t mc, nc;             // tile of a task
+  size_t block, ld;          // a worker's floats: left block; row stride of its sums
+  size_t slot, right, left;  // floats: a worker's; packed right side; packed left side
 } shape;
 
-static shape plan(const milo_kernels *kernels, const milo_gemm *g) {
-  shape s = {0};
-  const size_t mr = kernels->mr, nr = kernels->nr;
-  s.kc = PANEL_FLOATS / nr;
-  s.dot = g->m <= DOT_ROWS && g->b.rs == 1 && g->a.cs == 1 && g->a.dtype == MILO_FP32;
+static void cut_tiles(shape *s, const milo_gemm *g) {
+  const size_t mr = s->product->mr, nr = s->product->nr;
+  // Equal shares, so that no thread is left with a whole block at the end.
+  s->mc = g->m ? round_up(divide_up(g->m, divide_up(g->m, MC)), mr) : mr;
+  s->nc = min_size(s->strip, round_up(max_size(g->n, 1), nr));
+  if (!s->in_c && g->k > s->kc) {
+    const size_t tiles = divide_up(s->nc, SUM_COLUMNS);
+    s->nc = round_up(divide_up(s->nc, tiles), nr);
+  }
+  const size_t width = min_size(s->strip, g->n);
+  while (s->nc > 4 * nr && divide_up(g->m, s->mc) * divide_up(width, s->nc) * g->batch < MIN_TASKS)
+    s->nc = round_up(s->nc / 2, nr);
+  while (s->mc > 2 * mr && divide_up(g->m, s->mc) * divide_up(width, s->nc) * g->batch < MIN_TASKS)
+    s->mc = round_up(s->mc / 2, mr);
+}
+
+static shape plan(const milo_exec *exec, const milo_gemm *g) {
+  const milo_product *product = milo_exec_product(exec, g->mode);
+  const milo_product *exact = exec->products[MILO_NUMERIC_EXACT];
+  const size_t nr = product->nr;
+  shape s = {.product = product,
+             .units = milo_product_units(product, g->k),
+             .kc = milo_packing_depth(product),
+             .in_c = milo_epilogue_sums_in_c(g),
+             .whole = g->batch >= MIN_TASKS};
+  s.dot = g->m <= DOT_ROWS && g->b.rs == 1 && g->a.cs == 1 && g->a.dtype == MILO_FP32 &&
+          g->packer == NULL && g->b.dtype != MILO_DTYPE_NONE;
   if (s.dot) {
-    s.nc = g->n * g->k < 65536 ? g->n : 64;
-    s.slot = g->b.dtype == MILO_FP32 ? 0 : 4 * g->k;
+    s.product = exact;
+    s.nc = DOT_COLUMNS;
+    s.slot = DOT_ROWS * DOT_COLUMNS + (g->b.dtype == MILO_FP32 ? 0 : 4 * g->k);
+    s.slot = round_up(s.slot, 16);
     return s;
   }
-  size_t strip = STRIP_FLOATS / (g->k ? g->k : 1);
-  strip = strip < 4 * nr ? 4 * nr : strip;
-  const size_t strips = divide_up(g->n, strip);
-  s.strip = strips ? round_up(divide_up(g->n, strips), nr) : nr;
-  s.direct = g->a.dtype == MILO_FP32 && g->n <= 192 && g->a.cs == 1;
-  // Equal shares, so that no thread is left with a whole block at the end.
-  s.mc = g->m ? round_up(divide_up(g->m, divide_up(g->m, MC)), mr) : mr;
-  s.nc = s.strip;
-  while (s.nc > 4 * nr && divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
-    s.nc = round_up(s.nc / 2, nr);
-  while (s.mc > 2 * mr && divide_up(g->m, s.mc) * divide_up(s.strip, s.nc) * g->batch < MIN_TASKS)
-    s.mc = round_up(s.mc / 2, mr);
-  const size_t kc = min_size(g->k, s.kc);
-  if (!s.direct) s.slot += s.mc * kc;
-  if (g->a.dtype != MILO_FP32) s.slot += s.mc * kc;
-  if (g->b.dtype != MILO_FP32) {
-    const size_t pack = PACK_COLUMNS * kc;
-    s.slot = pack > s.slot ? pack : s.slot;
+  const size_t held = SIDE_UNITS / max_size(s.units, 1);
+  const size_t strips = divide_up(g->n, max_size(held, 4 * nr));
+  s.strip = g->packed_b != NULL || strips <= 1 ? round_up(max_size(g->n, 1), nr)
+                                               : round_up(divide_up(g->n, strips), nr);
+  s.direct = g->packed_a == NULL && product->tile_strided != NULL && g->a.dtype == MILO_FP32 &&
+             g->n <= DIRECT_COLUMNS && g->a.cs == 1;
+  cut_tiles(&s, g);
+  const bool fits = g->m <= held;
+  s.chunk = fits ? g->m : max_size(held / s.mc, 1) * s.mc;
+  if (g->packed_a == NULL && !s.direct) {
+    const bool again = g->batch > 1 && g->a_step == 0 && fits;
+    s.shared = again || (!s.whole && s.nc < min_size(s.strip, g->n));
+    if (s.shared)
+      s.left = round_up(s.chunk, product->mr) * s.units;
+    else
+      s.block = round_up(s.mc * milo_product_units(product, min_size(g->k, s.kc)), 16);
   }
+  s.slot = s.block;
+  if (!s.in_c) {
+    s.ld = (g->k > s.kc ? s.nc : min_size(s.nc, MILO_EPILOGUE_COLUMNS)) + 16;
+    s.slot += s.mc * s.ld;
+  }
+  if (g->packer != NULL) s.slot = max_size(s.slot, MILO_PACKER_COLUMNS * min_size(g->k, s.kc));
   s.slot = round_up(s.slot, 16);
+  s.left = round_up(s.left, 16);
+  if (g->packed_b == NULL) s.right = round_up(s.strip * s.units, 16);
   return s;
 }
 
-static size_t strip_floats(const milo_gemm *g, const shape *s) {
-  return s->dot ? 0 : round_up(s->strip * g->k, 16);
-}
-
 size_t milo_gemm_workspace_bytes(const milo_exec *exec, const milo_gemm *g) {
-  const shape s = plan(exec->kernels, g);
+  const shape s = plan(exec, g);
   const size_t workers = (size_t)milo_pool_threads(exec->pool);
-  // A batch of small products packs each product's strip on its own.
-  return sizeof(float) * (s.slot * workers + strip_floats(g, &s) * (g->batch > 1 ? workers : 1));
+  const size_t own =
+      sizeof(float) * (s.slot * workers + s.right * (s.whole ? workers : 1) + s.left);
+  return max_size(own, milo_blas_workspace_bytes(exec, g));
 }
 
 typedef struct job {
-  const milo_kernels *kernels;
+  const milo_rows *rows;
   const milo_gemm *g;
   shape s;
   const char *a, *b;
-  float *c;
-  float *slots, *packed;
+  void *c;
+  float *slots, *right_room, *left_room;
+  const float *right, *left;  // packed; left NULL: not yet
+  size_t z;
   size_t j0, columns;  // the strip
+  size_t i0, height;   // the chunk, which left begins with
 } job;
 
-static size_t element_bytes(milo_dtype dtype) { return dtype == MILO_FP32 ? 4 : 2; }
+static size_t element_bytes(milo_dtype dtype) { return milo_dtype_bits(dtype) / 8; }
 
-// Packs columns [j, j + n) of b, all k rows, by blocks of kc rows, converting when need be.
-static void pack_right(const job *w, const char *b, size_t j, size_t n, float *out, float *slot) {
-  const milo_gemm *g = w->g;
-  const milo_kernels *k = w->kernels;
-  const size_t nr = k->nr, bytes = element_bytes(g->b.dtype), panel = nr * g->k;
-  for (size_t j0 = 0; j0 < n; j0 += PACK_COLUMNS) {
-    const size_t width = min_size(PACK_COLUMNS, n - j0);
-    for (size_t p = 0; p < g->k; p += w->s.kc) {
-      const size_t depth = min_size(w->s.kc, g->k - p);
-      const char *from =
-          b + ((ptrdiff_t)p * g->b.rs + (ptrdiff_t)(j + j0) * g->b.cs) * (ptrdiff_t)bytes;
-      float *to = out + j0 * g->k + p * nr;
-      if (g->b.dtype == MILO_FP32) {
-        k->pack(to, panel, (const float *)(const void *)from, depth, width, g->b.rs, g->b.cs, nr);
-      } else if (g->b.cs == 1) {
-        milo_convert_rows(k, slot, from, g->b.dtype, depth, width, g->b.rs, 1);
-        k->pack(to, panel, slot, depth, width, (ptrdiff_t)width, 1, nr);
-      } else {
-        milo_convert_rows(k, slot, from, g->b.dtype, width, depth, g->b.cs, g->b.rs);
-        k->pack(to, panel, slot, depth, width, 1, (ptrdiff_t)depth, nr);
-      }
-    }
-  }
+static float *slot_of(const job *w, int worker) { return w->slots + (size_t)worker * w->s.slot; }
+
+static const char *left_of(const job *w, size_t z) {
+  return w->a + (ptrdiff_t)z * w->g->a_step * (ptrdiff_t)element_bytes(w->g->a.dtype);
 }
 
-// One tile of the output: rows [i, i + m), columns [j, j + n) of the packed strip.
-static void multiply(const job *w, const char *a, const float *packed, float *c, size_t i, size_t m,
-                     size_t j, size_t n, float *slot) {
+static milo_packing right_of(const job *w, size_t z) {
   const milo_gemm *g = w->g;
-  const size_t nr = w->kernels->nr, mr = w->kernels->mr, bytes = element_bytes(g->a.dtype);
-  const float *b = packed + j * g->k;
-  float *to = c + i * g->ldc + j;
-  if (g->k == 0 && !g->add)
-    for (size_t r = 0; r < m; ++r) memset(to + r * g->ldc, 0, n * sizeof *to);
-  for (size_t p = 0; p < g->k; p += w->s.kc) {
-    const size_t depth = min_size(w->s.kc, g->k - p);
-    const bool add = g->add || p > 0;
-    const char *from = a + ((ptrdiff_t)i * g->a.rs + (ptrdiff_t)p * g->a.cs) * (ptrdiff_t)bytes;
-    if (w->s.direct) {
-      w->kernels->tile(m, n, depth, (const float *)(const void *)from, g->a.rs, g->a.cs, b + p * nr,
-                       nr * g->k, to, g->ldc, add);
-      continue;
-    }
-    const float *block = (const float *)(const void *)from;
-    ptrdiff_t rs = g->a.rs, cs = g->a.cs;
-    if (g->a.dtype != MILO_FP32) {
-      float *flat = slot + w->s.mc * min_size(g->k, w->s.kc);
-      if (g->a.cs == 1) {
-        milo_convert_rows(w->kernels, flat, from, g->a.dtype, m, depth, g->a.rs, 1);
-        rs = (ptrdiff_t)depth;
-        cs = 1;
-      } else {
-        milo_convert_rows(w->kernels, flat, from, g->a.dtype, depth, m, g->a.cs, g->a.rs);
-        rs = 1;
-        cs = (ptrdiff_t)m;
-      }
-      block = flat;
-    }
-    w->kernels->pack(slot, depth * mr, block, depth, m, cs, rs, mr);
-    w->kernels->tile_packed(m, n, depth, slot, b + p * nr, nr * g->k, to, g->ldc, add);
-  }
+  const char *b = w->b;
+  if (g->packer == NULL) b += (ptrdiff_t)z * g->b_step * (ptrdiff_t)element_bytes(g->b.dtype);
+  milo_packing x = milo_packing_right(w->s.product, g->n, g->k, &g->b, b);
+  x.packer = g->packer;
+  x.user = g->packer_user;
+  x.z = z;
+  return x;
 }
 
-static void pack_task(void *user, size_t i, int worker) {
-  const job *w = user;
-  const size_t j = i * PACK_COLUMNS, n = min_size(PACK_COLUMNS, w->columns - j);
-  pack_right(w, w->b, w->j0 + j, n, w->packed + j * w->g->k, w->slots + (size_t)worker * w->s.slot);
+// One tile of the output: rows [i, i + m), columns [j, j + n) of the strip that begins at j0 and is
+// packed at right.
+static void multiply(const job *w, size_t z, size_t i, size_t m, size_t j0, size_t j, size_t n,
+                     const float *right, float *slot) {
+  const milo_gemm *g = w->g;
+  const shape *s = &w->s;
+  const milo_product *k = s->product;
+  const bool finish = milo_epilogue_exists(g);
+  const milo_packing side = milo_packing_left(k, g->m, g->k, &g->a, left_of(w, z));
+  const float *b = right + j * s->units;
+  float *c = w->c;
+  if (s->in_c) c += (ptrdiff_t)z * g->c_step + (ptrdiff_t)(i * g->ldc + j0 + j);
+  size_t p = 0;
+  do {
+    const size_t depth = min_size(s->kc, g->k - p), units = milo_product_units(k, depth);
+    const bool last = p + depth == g->k, add = p > 0 || (s->in_c && g->add);
+    const size_t at = milo_packing_offset(k, p, k->mr);
+    const float *a = slot;
+    size_t a_panel = units * k->mr;
+    if (w->left != NULL) {
+      a = w->left + (i - w->i0) * s->units + at;
+      a_panel = s->units * k->mr;
+    } else if (!s->direct) {
+      milo_packing_block(&side, p, depth, i, m, slot, a_panel, NULL);
+    }
+    const size_t step = last && finish ? MILO_EPILOGUE_COLUMNS : n;
+    for (size_t q = 0; q < n; q += step) {
+      const size_t width = min_size(step, n - q), ld = s->in_c ? g->ldc : s->ld;
+      const float *panels = b + q * s->units + milo_packing_offset(k, p, k->nr);
+      float *sums = s->in_c ? c + q : slot + s->block + (g->k > s->kc ? q : 0);
+      if (s->direct) {
+        const float *rows = (const float *)side.data + (ptrdiff_t)i * g->a.rs + (ptrdiff_t)p;
+        k->tile_strided(m, width, depth, rows, g->a.rs, 1, panels, s->units * k->nr, sums, ld, add);
+      } else {
+        k->tile(m, width, units, a, a_panel, panels, s->units * k->nr, sums, ld, add);
+      }
+      if (last && finish) milo_epilogue_run(w->rows, g, z, i, m, j0 + j + q, width, sums, ld, w->c);
+    }
+    p += depth;
+  } while (p < g->k);
 }
 
 static void multiply_task(void *user, size_t t, int worker) {
   const job *w = user;
   const size_t across = divide_up(w->columns, w->s.nc);
   const size_t i = t / across * w->s.mc, j = t % across * w->s.nc;
-  multiply(w, w->a, w->packed, w->c + w->j0, i, min_size(w->s.mc, w->g->m - i), j,
-           min_size(w->s.nc, w->columns - j), w->slots + (size_t)worker * w->s.slot);
+  multiply(w, w->z, w->i0 + i, min_size(w->s.mc, w->height - i), w->j0, j,
+           min_size(w->s.nc, w->columns - j), w->right, slot_of(w, worker));
 }
 
 // All of one product in one task.
 static void whole_task(void *user, size_t z, int worker) {
   const job *w = user;
   const milo_gemm *g = w->g;
-  float *slot = w->slots + (size_t)worker * w->s.slot;
-  float *packed = w->packed + (size_t)worker * strip_floats(g, &w->s);
-  const char *a = w->a + (ptrdiff_t)z * g->a_step * (ptrdiff_t)element_bytes(g->a.dtype);
-  const char *b = w->b + (ptrdiff_t)z * g->b_step * (ptrdiff_t)element_bytes(g->b.dtype);
+  float *slot = slot_of(w, worker), *room = w->right_room + (size_t)worker * w->s.right;
+  const milo_packing side = right_of(w, z);
   for (size_t j0 = 0; j0 < g->n; j0 += w->s.strip) {
     const size_t columns = min_size(w->s.strip, g->n - j0);
-    pack_right(w, b, j0, columns, packed, slot);
-    for (size_t j = 0; j < columns; j += w->s.nc)
-      for (size_t i = 0; i < g->m; i += w->s.mc)
-        multiply(w, a, packed, w->c + (ptrdiff_t)z * g->c_step + j0, i, min_size(w->s.mc, g->m - i),
-                 j, min_size(w->s.nc, columns - j), slot);
+    const float *right = g->packed_b != NULL ? g->packed_b->data : room;
+    if (g->packed_b == NULL) milo_packing_serial(&side, j0, columns, room, slot);
+    for (size_t i = 0; i < g->m; i += w->s.mc)
+      for (size_t j = 0; j < columns; j += w->s.nc)
+        multiply(w, z, i, min_size(w->s.mc, g->m - i), j0, j, min_size(w->s.nc, columns - j), right,
+                 slot);
   }
 }
 
@@ -189,61 +219,97 @@ static void dot_task(void *user, size_t t, int worker) {
   const milo_gemm *g = w->g;
   const size_t across = divide_up(g->n, w->s.nc);
   const size_t z = t / across, j0 = t % across * w->s.nc, n = min_size(w->s.nc, g->n - j0);
-  const float *a = (const float *)(const void *)w->a + (ptrdiff_t)z * g->a_step;
-  const size_t bytes = element_bytes(g->b.dtype);
-  const char *b = w->b + ((ptrdiff_t)z * g->b_step + (ptrdiff_t)j0 * g->b.cs) * (ptrdiff_t)bytes;
-  float *c = w->c + (ptrdiff_t)z * g->c_step + j0;
-  float *slot = w->slots + (size_t)worker * w->s.slot;
+  const float *a = (const float *)(const void *)left_of(w, z);
+  const ptrdiff_t bytes = (ptrdiff_t)element_bytes(g->b.dtype);
+  const char *b = w->b + ((ptrdiff_t)z * g->b_step + (ptrdiff_t)j0 * g->b.cs) * bytes;
+  float *sums = slot_of(w, worker), *flat = sums + DOT_ROWS * DOT_COLUMNS;
   for (size_t j = 0; j < n; j += 4) {
     const size_t width = min_size(4, n - j);
-    const float *rows = (const float *)(const void *)b;
+    const char *from = b + (ptrdiff_t)j * g->b.cs * bytes;
+    const float *rows = (const float *)(const void *)from;
     size_t ldb = (size_t)g->b.cs;
     if (g->b.dtype != MILO_FP32) {
-      milo_convert_rows(w->kernels, slot, b, g->b.dtype, width, g->k, g->b.cs, 1);
-      rows = slot;
+      milo_convert_rows(w->rows, flat, from, g->b.dtype, width, g->k, g->b.cs, 1);
+      rows = flat;
       ldb = g->k;
     }
-    float sums[4 * DOT_ROWS];
-    w->kernels->tile_dot(g->m, width, g->k, a, (size_t)g->a.rs, rows, ldb, sums, 4);
-    for (size_t i = 0; i < g->m; ++i)
-      for (size_t q = 0; q < width; ++q) {
-        float *to = c + i * g->ldc + j + q;
-        *to = g->add ? *to + sums[i * 4 + q] : sums[i * 4 + q];
-      }
-    b += (ptrdiff_t)(4 * bytes) * g->b.cs;
+    w->s.product->tile_dot(g->m, width, g->k, a, (size_t)g->a.rs, rows, ldb, sums + j, DOT_COLUMNS);
+  }
+  milo_epilogue_run(w->rows, g, z, 0, g->m, j0, n, sums, DOT_COLUMNS, w->c);
+}
+
+static void run_strip(job *w, const milo_exec *exec) {
+  const milo_gemm *g = w->g;
+  const size_t chunk = w->s.shared ? w->s.chunk : g->m;
+  for (w->i0 = 0; w->i0 < g->m; w->i0 += chunk) {
+    w->height = min_size(chunk, g->m - w->i0);
+    if (w->s.shared && w->left == NULL) {
+      const milo_packing side =
+          milo_packing_left(w->s.product, g->m, g->k, &g->a, left_of(w, w->z));
+      milo_packing_run(&side, exec->pool, w->i0, w->height, w->left_room, NULL, 0);
+      w->left = w->left_room;
+    }
+    const size_t down = divide_up(w->height, w->s.mc), across = divide_up(w->columns, w->s.nc);
+    milo_pool_run(exec->pool, down * across, multiply_task, w);
+    if (w->s.shared && chunk < g->m) w->left = NULL;
   }
 }
 
-void milo_gemm_run(const milo_exec *exec, const milo_gemm *g, const void *a, const void *b,
-                   float *c, void *workspace) {
+void milo_gemm_run(const milo_exec *exec, const milo_gemm *g, const void *a, const void *b, void *c,
+                   void *workspace) {
   if (g->m == 0 || g->n == 0 || g->batch == 0) return;
-  job w = {.kernels = exec->kernels, .g = g, .s = plan(exec->kernels, g), .c = c};
+  job w = {.rows = exec->rows, .g = g, .s = plan(exec, g), .c = c};
   w.a = a ? a : g->a.data;
   w.b = b ? b : g->b.data;
   if (milo_blas_takes(exec, g)) {
-    milo_blas_run(exec, g, (const float *)(const void *)w.a, (const float *)(const void *)w.b, c);
+    milo_blas_run(exec, g, (const float *)(const void *)w.a, (const float *)(const void *)w.b, c,
+                  workspace);
     return;
   }
+  const size_t workers = (size_t)milo_pool_threads(exec->pool);
   w.slots = workspace;
-  w.packed = w.slots + w.s.slot * (size_t)milo_pool_threads(exec->pool);
+  w.right_room = w.slots + w.s.slot * workers;
+  w.left_room = w.right_room + w.s.right * (w.s.whole ? workers : 1);
   if (w.s.dot) {
     milo_pool_run(exec->pool, divide_up(g->n, w.s.nc) * g->batch, dot_task, &w);
     return;
   }
-  // Many small products: one a task. The tiles, and so the sums, are the same either way.
-  if (g->batch >= MIN_TASKS) {
+  if (g->packed_a != NULL) w.left = g->packed_a->data;
+  if (w.s.whole) {
+    // The tiles, and so the sums, are the same either way.
+    if (w.s.shared) {
+      const milo_packing side = milo_packing_left(w.s.product, g->m, g->k, &g->a, w.a);
+      milo_packing_run(&side, exec->pool, 0, g->m, w.left_room, NULL, 0);
+      w.left = w.left_room;
+    }
     milo_pool_run(exec->pool, g->batch, whole_task, &w);
     return;
   }
-  for (size_t z = 0; z < g->batch; ++z) {
+  for (w.z = 0; w.z < g->batch; ++w.z) {
+    const milo_packing side = right_of(&w, w.z);
+    if (w.s.shared && g->a_step != 0) w.left = NULL;
     for (w.j0 = 0; w.j0 < g->n; w.j0 += w.s.strip) {
       w.columns = min_size(w.s.strip, g->n - w.j0);
-      milo_pool_run(exec->pool, divide_up(w.columns, PACK_COLUMNS), pack_task, &w);
-      const size_t down = divide_up(g->m, w.s.mc), across = divide_up(w.columns, w.s.nc);
-      milo_pool_run(exec->pool, down * across, multiply_task, &w);
+      w.right = g->packed_b != NULL ? g->packed_b->data : w.right_room;
+      const bool there = w.z > 0 && g->b_step == 0 && g->packer == NULL && g->n <= w.s.strip;
+      if (g->packed_b == NULL && !there)
+        milo_packing_run(&side, exec->pool, w.j0, w.columns, w.right_room, w.slots,
+                         w.s.slot * sizeof(float));
+      run_strip(&w, exec);
     }
-    w.a += g->a_step * (ptrdiff_t)element_bytes(g->a.dtype);
-    w.b += g->b_step * (ptrdiff_t)element_bytes(g->b.dtype);
-    w.c += g->c_step;
   }
+}
+
+// ---- what a product runs on ----
+
+milo_exec milo_exec_select(unsigned caps, milo_pool *pool) {
+  milo_exec exec = {.rows = milo_rows_select(caps), .pool = pool};
+  for (int mode = 0; mode < MILO_NUMERIC_COUNT; ++mode)
+    exec.products[mode] = milo_product_select((milo_numeric)mode, caps);
+  return exec;
+}
+
+const milo_product *milo_exec_product(const milo_exec *exec, milo_numeric mode) {
+  const milo_product *product = exec->products[mode];
+  return product != NULL ? product : exec->products[MILO_NUMERIC_EXACT];
 }

@@ -32,7 +32,9 @@
 #include <arm_neon.h>
 #endif
 
-#if MILO_ISA == 1
+#ifdef MILO_TARGET
+#define TARGET __attribute__((target(MILO_TARGET)))
+#elif MILO_ISA == 1
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #elif MILO_ISA == 2
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
@@ -56,6 +58,7 @@ enum { NR = 2 * VW };
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint32_t vu __attribute__((vector_size(4 * VW)));  // for sums of bits that may wrap around
+typedef uint16_t vhalf __attribute__((vector_size(2 * VW)));
 
 FN vf vload(const float *p) {
   vf v;

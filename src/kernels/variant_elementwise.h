@@ -116,6 +116,13 @@ TARGET static void select_f32(float *out, const float *cond, const float *x, con
   }
 }
 
+TARGET static void scale_f32(float *out, const float *x, size_t n, float factor, float offset) {
+  const vf f = vset(factor), o = vset(offset);
+  size_t i = 0;
+  for (; i + VW <= n; i += VW) vstore(out + i, vload(x + i) * f + o);
+  if (i < n) vstore_n(out + i, vload_n(x + i, n - i) * f + o, n - i);
+}
+
 TARGET static void axpy(float *out, float factor, const float *x, size_t n) {
   const vf f = vset(factor);
   size_t i = 0;
@@ -148,8 +155,6 @@ TARGET static void f32_to_fp16(milo_fp16 *out, const float *x, size_t n) {
 #endif
   for (; i < n; ++i) out[i] = milo_f32_to_fp16(x[i]);
 }
-
-typedef uint16_t vhalf __attribute__((vector_size(2 * VW)));
 
 TARGET static void bf16_to_f32(float *out, const milo_bf16 *x, size_t n) {
   size_t i = 0;

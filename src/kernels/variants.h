@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The sets that this build has, each defined in a file of its own.
+// The rows of both tables that this build has.
 #ifndef MILO_KERNELS_VARIANTS_H
 #define MILO_KERNELS_VARIANTS_H
 
-#include "kernels/kernels.h"
+#include "kernels/product.h"
+#include "kernels/rows.h"
 
-extern const milo_kernels milo_kernels_generic;
-extern const milo_kernels milo_kernels_avx2;
-extern const milo_kernels milo_kernels_avx512;
+extern const milo_rows milo_rows_generic, milo_rows_avx2, milo_rows_avx512;
+extern const milo_product milo_product_generic, milo_product_avx2, milo_product_avx512;
 
 #endif

@@ -8,7 +8,9 @@
 
 #include "base/cpu.h"
 #include "base/rng.h"
-#include "kernels/kernels.h"
+#include "kernels/gemm.h"
+#include "kernels/product.h"
+#include "kernels/rows.h"
 #include "tap.h"
 
 typedef struct guarded {
@@ -39,22 +41,36 @@ static inline void randomize(float *x, size_t n, uint64_t stream) {
   for (size_t i = 0; i < n; i++) x[i] = (float)(4 * milo_rng_uniform(20, stream, i) - 2);
 }
 
-// Runs check on every kernel set that this machine has, named in the output; MILO_TEST_SET=avx512:
-// on this one only, which must be there.
-static inline void each_variant(void (*check)(const milo_kernels *)) {
-  const unsigned caps = milo_cpu_detect();
+// Is a row of a table to be tested: does this machine have it? MILO_TEST_SET=avx512: rows of this
+// name only, which must be there.
+static inline bool guard_takes(const char *name, unsigned caps) {
   const char *only = getenv("MILO_TEST_SET");
-  for (size_t v = 0; milo_kernels_variants[v] != NULL; v++) {
-    const milo_kernels *k = milo_kernels_variants[v];
-    if (only != NULL && strcmp(only, k->name) != 0) continue;
-    if ((k->caps & ~caps) != 0) {
-      printf("# %s: not on this machine\n", k->name);
-      CHECK(only == NULL);
-      continue;
-    }
+  if (only != NULL && strcmp(only, name) != 0) return false;
+  if ((caps & ~milo_cpu_detect()) == 0) return true;
+  printf("# %s: not on this machine\n", name);
+  CHECK(only == NULL);
+  return false;
+}
+
+// Runs check on every set of row functions that this machine has, named in the output.
+static inline void each_variant(void (*check)(const milo_rows *)) {
+  for (size_t v = 0; milo_rows_variants[v] != NULL; v++) {
+    const milo_rows *k = milo_rows_variants[v];
+    if (!guard_takes(k->name, k->caps)) continue;
     const bool failed = tap_case_failed_;
     check(k);
     if (!failed && tap_case_failed_) printf("# in set %s\n", k->name);
+  }
+}
+
+// The same for the table of products.
+static inline void each_product(void (*check)(const milo_product *)) {
+  for (size_t v = 0; milo_product_variants[v] != NULL; v++) {
+    const milo_product *k = milo_product_variants[v];
+    if (!guard_takes(k->name, k->caps)) continue;
+    const bool failed = tap_case_failed_;
+    check(k);
+    if (!failed && tap_case_failed_) printf("# in product %s\n", k->name);
   }
 }
 

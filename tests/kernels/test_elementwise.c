@@ -113,7 +113,7 @@ static double ulps(double got, double wanted) {
 }
 
 // Every exponent with random mantissas and both signs.
-static void check_accuracy(const milo_kernels *k) {
+static void check_accuracy(const milo_rows *k) {
   enum { EACH = 64, COUNT = 2 * 256 * EACH };
   static float x[COUNT], y[COUNT];
   for (size_t i = 0; i < COUNT; i++) {
@@ -148,7 +148,7 @@ static void check_accuracy(const milo_kernels *k) {
 static void test_accuracy(void) { each_variant(check_accuracy); }
 
 // A narrow range densely: where exponent sampling is thin.
-static void check_dense(const milo_kernels *k) {
+static void check_dense(const milo_rows *k) {
   enum { COUNT = 1 << 15 };
   static float x[COUNT], y[COUNT];
   static const struct {
@@ -184,7 +184,7 @@ static void check_dense(const milo_kernels *k) {
 static void test_dense(void) { each_variant(check_dense); }
 
 // Any size gives the same bits as a long array, in place too, and stays within its memory.
-static void check_sizes(const milo_kernels *k) {
+static void check_sizes(const milo_rows *k) {
   static float x[600], y[600], c[600], wanted[600];
   randomize(x, 600, 1);
   randomize(y, 600, 2);
@@ -230,7 +230,7 @@ static void check_sizes(const milo_kernels *k) {
 static void test_sizes(void) { each_variant(check_sizes); }
 
 // Two numbers: arithmetic is exact rounding, comparisons know NaN.
-static void check_binary(const milo_kernels *k) {
+static void check_binary(const milo_rows *k) {
   static const float v[] = {0.0f, -0.0f, 1.0f, -2.5f, INFINITY, -INFINITY, NAN, 1e-40f, 3e38f};
   enum { N = sizeof v / sizeof *v };
   float x[N * N], y[N * N], out[N * N];
@@ -269,7 +269,7 @@ static void check_binary(const milo_kernels *k) {
 static void test_binary(void) { each_variant(check_binary); }
 
 // All 65,536 halves there and back; fp32 to half on values between them.
-static void check_halves(const milo_kernels *k) {
+static void check_halves(const milo_rows *k) {
   static uint16_t h[65536], back[65536];
   static float f[65536];
   for (size_t i = 0; i < 65536; i++) h[i] = (uint16_t)i;

@@ -19,7 +19,7 @@ static bool is_canary(const float *x) {
   return bits == CANARY;
 }
 
-static void check_pack(const milo_kernels *k) {
+static void check_pack(const milo_product *k) {
   static float x[64 * 64];
   randomize(x, 64 * 64, 1);
   for (size_t side = 0; side < 2; side++) {
@@ -32,7 +32,7 @@ static void check_pack(const milo_kernels *k) {
           const ptrdiff_t rs = order == 0 ? 64 : order == 1 ? 1 : 2;
           const ptrdiff_t cs = order == 0 ? 1 : order == 1 ? 64 : 35;
           const guarded out = guard(panels * w * depth);
-          k->pack(out.data, w * depth, x, depth, n, rs, cs, w);
+          k->pack_fp32(out.data, w * depth, x, depth, n, rs, cs, w);
           bool good = true;
           for (size_t p = 0; p < depth; p++)
             for (size_t j = 0; j < panels * w; j++) {
@@ -45,10 +45,10 @@ static void check_pack(const milo_kernels *k) {
   }
 }
 
-static void test_pack(void) { each_variant(check_pack); }
+static void test_pack(void) { each_product(check_pack); }
 
 // Tiles in place, packed and by dot products.
-static void check_tiles(const milo_kernels *k) {
+static void check_tiles(const milo_product *k) {
   static const size_t ms[] = {0, 1, 2, 5, 6, 7, 11, 12, 13, 25}, ns[] = {1, 7, 8, 9, 16, 17, 33};
   static const size_t ks[] = {0, 1, 8, 33};
   for (size_t a = 0; a < 10; a++)
@@ -64,17 +64,19 @@ static void check_tiles(const milo_kernels *k) {
         // Every other time the left side lies transposed, read in place.
         const bool turned = (a + b + d) % 2 == 1;
         const ptrdiff_t rsa = turned ? 1 : (ptrdiff_t)depth, csa = turned ? (ptrdiff_t)m : 1;
-        k->pack(right.data, k->nr * depth, y.data, depth, n, 1, (ptrdiff_t)depth, k->nr);
-        k->pack(left.data, k->mr * depth, x.data, depth, m, csa, rsa, k->mr);
+        k->pack_fp32(right.data, k->nr * depth, y.data, depth, n, 1, (ptrdiff_t)depth, k->nr);
+        k->pack_fp32(left.data, k->mr * depth, x.data, depth, m, csa, rsa, k->mr);
         for (int mode = 0; mode < 5; mode++) {
           const bool add = mode % 2 == 1 && mode < 4;
           canary(c.data, m ? (m - 1) * ldc + n : 0);
           for (size_t i = 0; i < m; i++)
             for (size_t j = 0; add && j < n; j++) c.data[i * ldc + j] = 1.0f;
           if (mode < 2)
-            k->tile(m, n, depth, x.data, rsa, csa, right.data, k->nr * depth, c.data, ldc, add);
+            k->tile_strided(m, n, depth, x.data, rsa, csa, right.data, k->nr * depth, c.data, ldc,
+                            add);
           else if (mode < 4)
-            k->tile_packed(m, n, depth, left.data, right.data, k->nr * depth, c.data, ldc, add);
+            k->tile(m, n, depth, left.data, k->mr * depth, right.data, k->nr * depth, c.data, ldc,
+                    add);
           else if (turned)
             break;  // dot products need rows
           else
@@ -104,7 +106,7 @@ static void check_tiles(const milo_kernels *k) {
       }
 }
 
-static void test_tiles(void) { each_variant(check_tiles); }
+static void test_tiles(void) { each_product(check_tiles); }
 
 // ---- whole products ----
 
@@ -127,8 +129,9 @@ static double *fill(milo_dtype dtype, void *x, size_t n, uint64_t stream) {
 static milo_sgemm_fn *blas;  // NULL: our own kernels
 static size_t blas_products;
 
-static void check_product(const milo_kernels *k, milo_pool *pool, const product *p) {
-  const milo_exec exec = {k, pool, blas};
+static void check_product(const milo_product *k, milo_pool *pool, const product *p) {
+  milo_exec exec = milo_exec_select(k->caps, pool);
+  exec.sgemm = blas;
   const size_t bytes = p->dtype == MILO_FP32 ? 4 : 2, ldc = p->n + 5;
   const guarded a = guard_bytes(p->m * p->k * p->batch * bytes);
   const guarded b = guard_bytes(p->k * p->n * p->batch * bytes);
@@ -188,7 +191,7 @@ static void check_product(const milo_kernels *k, milo_pool *pool, const product 
 
 static milo_pool *pool_of_2;
 
-static void check_products(const milo_kernels *k) {
+static void check_products(const milo_product *k) {
   static const size_t sizes[][3] = {{0, 3, 4},     {1, 1, 1},      {1, 40, 70},
                                     {4, 65, 300},  {5, 17, 0},     {5, 130, 257},
                                     {97, 65, 300}, {30, 1100, 20}, {200, 33, 513}};
@@ -207,13 +210,13 @@ static void check_products(const milo_kernels *k) {
     }
 }
 
-static void test_products(void) { each_variant(check_products); }
+static void test_products(void) { each_product(check_products); }
 
 static void test_blas(void) {
   blas = milo_blas_open();
   if (blas == NULL) SKIP("no CBLAS on this machine");
   blas_products = 0;
-  check_products(milo_kernels_variants[0]);
+  check_products(milo_product_variants[0]);
   CHECK(blas_products > 0);
   blas = NULL;
 }

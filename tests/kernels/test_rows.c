@@ -10,7 +10,7 @@ static double bound(size_t n, double terms) {
   return ((n < 4096 ? (double)n : 4096.0) / 4 + 8) * 0x1p-24 * terms + 1e-37;
 }
 
-static void check_sums(const milo_kernels *k) {
+static void check_sums(const milo_rows *k) {
   for (size_t s = 0; s < SIZES; s++) {
     const size_t n = sizes[s];
     const guarded x = guard(n), y = guard(n);
@@ -60,7 +60,7 @@ static void check_sums(const milo_kernels *k) {
 
 static void test_sums(void) { each_variant(check_sums); }
 
-static void check_norms(const milo_kernels *k) {
+static void check_norms(const milo_rows *k) {
   for (size_t s = 1; s < SIZES; s++) {
     const size_t n = sizes[s];
     const guarded x = guard(n), w = guard(n), g = guard(n), out = guard(n), dw = guard(n);
@@ -103,7 +103,7 @@ static void check_norms(const milo_kernels *k) {
 
 static void test_norms(void) { each_variant(check_norms); }
 
-static void check_rope(const milo_kernels *k) {
+static void check_rope(const milo_rows *k) {
   for (size_t pairs = 0; pairs < 40; pairs++)
     for (int mode = 0; mode < 4; mode++) {
       const bool half = mode & 1;
@@ -132,7 +132,7 @@ static void check_rope(const milo_kernels *k) {
 
 static void test_rope(void) { each_variant(check_rope); }
 
-static void check_training(const milo_kernels *k) {
+static void check_training(const milo_rows *k) {
   for (size_t n = 0; n < 40; n++) {
     const guarded p = guard(n), m = guard(n), v = guard(n), g = guard(n), a = guard(n),
                   b = guard(n);

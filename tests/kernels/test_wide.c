@@ -6,16 +6,21 @@
 #include "guard.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors are passed to inlined functions only
-extern const milo_kernels wide_kernels;
+extern const milo_rows wide_rows;
+extern const milo_product wide_product;
 #define MILO_SIMD 2
 #define MILO_ISA 0
-#define MILO_VARIANT wide_kernels
-#define MILO_VARIANT_NAME "wide"
-#define MILO_VARIANT_CAPS 0
-#include "kernels/variant.h"
+#define MILO_ROWS wide_rows
+#define MILO_ROWS_NAME "wide"
+#define MILO_ROWS_CAPS 0
+#include "kernels/variant_rows_table.h"
+#define MILO_PRODUCT wide_product
+#define MILO_PRODUCT_NAME "wide"
+#define MILO_PRODUCT_CAPS 0
+#include "kernels/variant_product.h"
 
-static const milo_kernels *const wide = &wide_kernels;
-static const milo_kernels *plain;
+static const milo_rows *const wide = &wide_rows;
+static const milo_rows *plain;
 
 #if defined(__SSE2__)
 static const float exact = 0;
@@ -126,14 +131,15 @@ static void test_tiles(void) {
             for (size_t p = 0; p < depth; p++)
               b.data[r * n + q] += x.data[r * depth + p] * y.data[q * depth + p];
           }
-        wide->pack(right.data, 32 * depth, y.data, depth, n, 1, (ptrdiff_t)depth, 32);
-        wide->pack(left.data, 12 * depth, x.data, depth, m, 1, (ptrdiff_t)depth, 12);
-        wide->tile(m, n, depth, x.data, (ptrdiff_t)depth, 1, right.data, 32 * depth, a.data, n,
-                   false);
+        wide_product.pack_fp32(right.data, 32 * depth, y.data, depth, n, 1, (ptrdiff_t)depth, 32);
+        wide_product.pack_fp32(left.data, 12 * depth, x.data, depth, m, 1, (ptrdiff_t)depth, 12);
+        wide_product.tile_strided(m, n, depth, x.data, (ptrdiff_t)depth, 1, right.data, 32 * depth,
+                                  a.data, n, false);
         CHECK(close_to(a.data, b.data, m * n, 2e-5f));
-        wide->tile_packed(m, n, depth, left.data, right.data, 32 * depth, a.data, n, false);
+        wide_product.tile(m, n, depth, left.data, 12 * depth, right.data, 32 * depth, a.data, n,
+                          false);
         CHECK(close_to(a.data, b.data, m * n, 2e-5f));
-        wide->tile_dot(m, n, depth, x.data, depth, y.data, depth, a.data, n);
+        wide_product.tile_dot(m, n, depth, x.data, depth, y.data, depth, a.data, n);
         CHECK(close_to(a.data, b.data, m * n, 2e-5f));
         unguard(x);
         unguard(y);
@@ -145,7 +151,7 @@ static void test_tiles(void) {
 }
 
 int main(void) {
-  plain = milo_kernels_select(0);
+  plain = milo_rows_select(0);
   RUN(test_elementwise);
   RUN(test_rows);
   RUN(test_tiles);

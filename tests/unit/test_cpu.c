@@ -4,7 +4,7 @@
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "base/rng.h"
-#include "kernels/kernels.h"
+#include "kernels/rows.h"
 #include "op_cases.h"
 #include "op_run.h"
 
@@ -167,11 +167,11 @@ static void check(const test_case *c, const char *dtype) {
   const milo_func *func = milo_program_find_func(program, NULL);
   bool good = CHECK(run_on(ref, func, &in, &wanted, &diag) == MILO_OK);
   const unsigned caps = milo_cpu_detect();
-  for (int v = 0; good && milo_kernels_variants[v] != NULL; v++) {
-    if ((milo_kernels_variants[v]->caps & ~caps) != 0) continue;
+  for (int v = 0; good && milo_rows_variants[v] != NULL; v++) {
+    if ((milo_rows_variants[v]->caps & ~caps) != 0) continue;
     tensors first = {0};
     for (int threads = 1; threads <= MAX_THREADS; threads++) {
-      const milo_host host = {.pool = pools[threads], .cpu_caps = milo_kernels_variants[v]->caps};
+      const milo_host host = {.pool = pools[threads], .cpu_caps = milo_rows_variants[v]->caps};
       milo_device *cpu = NULL;
       tensors got;
       parse(c->results, dtype, &got);
@@ -185,8 +185,7 @@ static void check(const test_case *c, const char *dtype) {
       if (threads > 1) release(&got);
       milo_device_close(cpu);
       if (!good) {
-        printf("# %s, %s, %d threads: %s\n", dtype, milo_kernels_variants[v]->name, threads,
-               c->body);
+        printf("# %s, %s, %d threads: %s\n", dtype, milo_rows_variants[v]->name, threads, c->body);
         break;
       }
     }
@@ -603,9 +602,9 @@ static void test_composites(void) {
 // The cases worked out by hand, with every kernel set and several threads.
 static void test_hand_cases(void) {
   const unsigned caps = milo_cpu_detect();
-  for (int v = 0; milo_kernels_variants[v] != NULL; v++) {
-    if ((milo_kernels_variants[v]->caps & ~caps) != 0) continue;
-    const milo_host host = {.pool = pools[2], .cpu_caps = milo_kernels_variants[v]->caps};
+  for (int v = 0; milo_rows_variants[v] != NULL; v++) {
+    if ((milo_rows_variants[v]->caps & ~caps) != 0) continue;
+    const milo_host host = {.pool = pools[2], .cpu_caps = milo_rows_variants[v]->caps};
     milo_device *device;
     if (!CHECK(milo_device_open("cpu", &host, NULL, &device) == MILO_OK)) continue;
     for (int i = 0; i < OP_CASE_COUNT; i++) {
@@ -619,7 +618,7 @@ static void test_hand_cases(void) {
           !CHECK(run_func(device, milo_program_find_func(program, NULL), &inputs, &results,
                           &diag) == MILO_OK) ||
           !CHECK(run_compare(&results, &wanted, 4)))
-        printf("# %s: %s\n# %s\n", milo_kernels_variants[v]->name, op_cases[i].body,
+        printf("# %s: %s\n# %s\n", milo_rows_variants[v]->name, op_cases[i].body,
                milo_diag_text(&diag));
       milo_program_destroy(program);
       milo_diag_deinit(&diag);

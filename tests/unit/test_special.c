@@ -5,7 +5,7 @@
 // infinities and NaN must be the same, other numbers near.
 #include "base/cpu.h"
 #include "device/device.h"
-#include "kernels/kernels.h"
+#include "kernels/rows.h"
 #include "op_run.h"
 
 enum { MAX_INPUTS = 4, MAX_OUTPUTS = 3 };
@@ -122,15 +122,15 @@ static void check(special_case *c) {
     bool good = CHECK(milo_device_open("ref", &plain, &diag, &ref) == MILO_OK) &&
                 run_on(ref, func, c, wanted, types);
     milo_device_close(ref);
-    for (int v = 0; good && milo_kernels_variants[v] != NULL; v++) {
-      if ((milo_kernels_variants[v]->caps & ~milo_cpu_detect()) != 0) continue;
-      const milo_host host = {.pool = no_pool, .cpu_caps = milo_kernels_variants[v]->caps};
+    for (int v = 0; good && milo_rows_variants[v] != NULL; v++) {
+      if ((milo_rows_variants[v]->caps & ~milo_cpu_detect()) != 0) continue;
+      const milo_host host = {.pool = no_pool, .cpu_caps = milo_rows_variants[v]->caps};
       milo_buffer *got[MAX_OUTPUTS] = {0};
       milo_device *cpu;
       good = CHECK(milo_device_open("cpu", &host, &diag, &cpu) == MILO_OK) &&
              run_on(cpu, func, c, got, types);
       for (size_t i = 0; good && i < c->output_count; i++)
-        CHECK(agree(c, &types[i], got[i]->data, wanted[i]->data, milo_kernels_variants[v]->name));
+        CHECK(agree(c, &types[i], got[i]->data, wanted[i]->data, milo_rows_variants[v]->name));
       for (size_t i = 0; i < c->output_count; i++) milo_buffer_release(got[i]);
       milo_device_close(cpu);
     }

@@ -152,7 +152,7 @@ typedef struct rope_op {
 
 typedef struct rope_job {
   const rope_op *a;
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   const float *x, *cosine, *sine;
   float *out;
 } rope_job;
@@ -183,7 +183,7 @@ static void rope_task(void *user, size_t t, int worker) {
 static milo_status run_rope(const milo_cpu_run *run, const void *args) {
   const rope_op *a = args;
   rope_job w = {.a = a,
-                .kernels = run->exec->kernels,
+                .kernels = run->exec->rows,
                 .x = milo_view_data(run, &a->x),
                 .cosine = milo_view_data(run, &a->cosine),
                 .sine = milo_view_data(run, &a->sine),

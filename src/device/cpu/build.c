@@ -96,7 +96,7 @@ typedef struct copy {
 enum { COPY_CHUNK = 1 << 16, TILE = 512 };
 
 typedef struct copy_job {
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   const copy *args;
   const char *from;
   char *to;
@@ -104,7 +104,7 @@ typedef struct copy_job {
 } copy_job;
 
 // A row is the innermost axis. Its elements from one type and stride to another.
-static void copy_row(const milo_kernels *kernels, const copy *a, const char *from, char *to) {
+static void copy_row(const milo_rows *kernels, const copy *a, const char *from, char *to) {
   const int last = a->from.rank - 1;
   const size_t n = (size_t)a->from.dims[last];
   const ptrdiff_t fs = a->from.strides[last], ts = a->to.strides[last];
@@ -168,7 +168,7 @@ static milo_status run_copy(const milo_cpu_run *run, const void *args) {
   const int last = a->from.rank - 1;
   const size_t n = milo_view_elements(&a->from), row = (size_t)a->from.dims[last];
   if (n == 0) return MILO_OK;
-  copy_job w = {.kernels = run->exec->kernels,
+  copy_job w = {.kernels = run->exec->rows,
                 .args = a,
                 .from = milo_view_data(run, &a->from),
                 .to = milo_view_data(run, &a->to),

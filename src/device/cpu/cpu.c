@@ -13,9 +13,9 @@ static milo_status cpu_open(const milo_host *host, milo_device **out_device, mil
   *out_device = NULL;
   if (!d) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a device");
   d->base = (milo_device){&milo_device_type_cpu, *host};
-  d->exec = (milo_exec){milo_kernels_select(host->cpu_caps), host->pool, NULL};
+  d->exec = milo_exec_select(host->cpu_caps, host->pool);
   // Not where a mask chose the plain set: BLAS would not heed it.
-  if (milo_kernels_select(milo_cpu_detect()) == milo_kernels_variants[0])
+  if (milo_product_select(MILO_NUMERIC_EXACT, milo_cpu_detect()) == milo_product_variants[0])
     d->exec.sgemm = milo_blas_open();
   *out_device = &d->base;
   return MILO_OK;

@@ -4,7 +4,7 @@
 // tiles; dense fp32 ones are used where they are.
 #include "device/cpu/code.h"
 #include "kernels/convert.h"
-#include "kernels/kernels.h"
+#include "kernels/rows.h"
 
 enum {
   TILE = 512,
@@ -283,13 +283,13 @@ bool milo_elementwise_defers(milo_code *c, const milo_op *op) {
 
 typedef struct job {
   const program *p;
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   char *data[MAX_LOADS + 1];
   size_t tiles;
 } job;
 
 // Loads n elements of a view from row-major position (row, column) on into out.
-static void gather(const milo_kernels *kernels, const milo_view *v, const char *data, size_t at,
+static void gather(const milo_rows *kernels, const milo_view *v, const char *data, size_t at,
                    size_t n, float *out) {
   const int last = v->rank - 1;
   const size_t inner = (size_t)v->dims[last];
@@ -328,7 +328,7 @@ static char *in_place(const milo_view *v, char *data, size_t row, size_t column)
   return data + offset * (ptrdiff_t)(milo_dtype_bits(v->dtype) / 8);
 }
 
-static void round_tile(const milo_kernels *kernels, float *x, size_t n, milo_dtype dtype) {
+static void round_tile(const milo_rows *kernels, float *x, size_t n, milo_dtype dtype) {
   uint16_t half[TILE];
   milo_store_f32(kernels, half, dtype, 1, x, n);
   milo_load_f32(kernels, x, half, dtype, 1, n);
@@ -392,7 +392,7 @@ static void run_task(void *user, size_t t, int worker) {
 
 static milo_status run_program(const milo_cpu_run *run, const void *args) {
   const program *p = args;
-  job w = {.p = p, .kernels = run->exec->kernels, .tiles = p->rows * p->tiles_per_row};
+  job w = {.p = p, .kernels = run->exec->rows, .tiles = p->rows * p->tiles_per_row};
   for (int i = 0; i <= p->view_count; ++i) w.data[i] = milo_view_data(run, &p->views[i]);
   milo_pool_run(run->exec->pool, (w.tiles + TASK_TILES - 1) / TASK_TILES, run_task, &w);
   return MILO_OK;

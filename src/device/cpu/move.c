@@ -177,7 +177,7 @@ typedef struct scatter {
 
 typedef struct scatter_job {
   const scatter *a;
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   const void *indices;
   const float *data, *updates;
   float *out;
@@ -210,7 +210,7 @@ static milo_status run_scatter(const milo_cpu_run *run, const void *args) {
   if (a->outer * a->inner == 0) return MILO_OK;
   MILO_TRY(check_indices(run, a->op, &a->indices, a->count, a->dim));
   scatter_job w = {.a = a,
-                   .kernels = run->exec->kernels,
+                   .kernels = run->exec->rows,
                    .indices = milo_view_data(run, &a->indices),
                    .data = milo_view_data(run, &a->data),
                    .updates = milo_view_data(run, &a->updates),

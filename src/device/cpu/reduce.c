@@ -25,7 +25,7 @@ typedef struct reduce {
 
 typedef struct job {
   const reduce *a;
-  const milo_kernels *k;
+  const milo_rows *k;
   const float *x;
   float *out;
   double *parts;
@@ -84,7 +84,7 @@ static double finish(const reduce *a, double total) {
   }
 }
 
-static double log_sum_exp(const milo_kernels *k, const float *x, size_t n) {
+static double log_sum_exp(const milo_rows *k, const float *x, size_t n) {
   const float max = k->max(x, n);
   if (isnan(max)) return (double)NAN;
   if (isinf(max)) return (double)max;
@@ -157,7 +157,7 @@ static void column_task(void *user, size_t t, int worker) {
 static milo_status run_reduce(const milo_cpu_run *run, const void *args) {
   const reduce *a = args;
   job w = {.a = a,
-           .k = run->exec->kernels,
+           .k = run->exec->rows,
            .x = milo_view_data(run, &a->x),
            .out = milo_view_data(run, &a->out),
            .parts = run->workspace,

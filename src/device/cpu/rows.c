@@ -18,13 +18,13 @@ typedef struct row_op {
 
 typedef struct row_job {
   const row_op *a;
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   const float *x, *gamma, *beta;
   float *out;
   size_t rows_per_task;
 } row_job;
 
-static void softmax_row(const milo_kernels *k, float *out, const float *x, size_t n) {
+static void softmax_row(const milo_rows *k, float *out, const float *x, size_t n) {
   const float max = k->max(x, n);
   // All -inf: as the formula says, 0/0.
   const double total = k->exp_sum(out, x, n, max);
@@ -36,7 +36,7 @@ static void row_task(void *user, size_t t, int worker) {
   (void)worker;
   const row_job *w = user;
   const row_op *a = w->a;
-  const milo_kernels *k = w->kernels;
+  const milo_rows *k = w->kernels;
   size_t row = t * w->rows_per_task;
   const size_t end = row + w->rows_per_task < a->rows ? row + w->rows_per_task : a->rows;
   for (; row < end; ++row) {
@@ -61,7 +61,7 @@ static size_t per_task(size_t n) { return n >= TASK_ELEMENTS ? 1 : n ? TASK_ELEM
 static milo_status run_rows(const milo_cpu_run *run, const void *args) {
   const row_op *a = args;
   row_job w = {.a = a,
-               .kernels = run->exec->kernels,
+               .kernels = run->exec->rows,
                .x = milo_view_data(run, &a->x),
                .out = milo_view_data(run, &a->out),
                .gamma = a->has_gamma ? milo_view_data(run, &a->gamma) : NULL,
@@ -171,7 +171,7 @@ typedef struct rms_grad {
 
 typedef struct rms_job {
   const rms_grad *a;
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   const float *grad, *x, *weight;
   float *dx, *parts;
 } rms_job;
@@ -193,7 +193,7 @@ static void rms_grad_task(void *user, size_t t, int worker) {
 static milo_status run_rms_grad(const milo_cpu_run *run, const void *args) {
   const rms_grad *a = args;
   rms_job w = {.a = a,
-               .kernels = run->exec->kernels,
+               .kernels = run->exec->rows,
                .grad = milo_view_data(run, &a->grad),
                .x = milo_view_data(run, &a->x),
                .weight = milo_view_data(run, &a->weight),

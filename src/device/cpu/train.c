@@ -19,7 +19,7 @@ typedef struct gate_grad {
 } gate_grad;
 
 typedef struct gate_job {
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   const float *grad, *x, *y;
   float *dx, *dy;
   size_t count;
@@ -35,7 +35,7 @@ static void gate_task(void *user, size_t t, int worker) {
 
 static milo_status run_gate_grad(const milo_cpu_run *run, const void *args) {
   const gate_grad *a = args;
-  gate_job w = {.kernels = run->exec->kernels,
+  gate_job w = {.kernels = run->exec->rows,
                 .grad = milo_view_data(run, &a->grad),
                 .x = milo_view_data(run, &a->x),
                 .y = milo_view_data(run, &a->y),
@@ -82,7 +82,7 @@ typedef struct entropy {
 
 typedef struct entropy_job {
   const entropy *a;
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   const float *logits, *grad;
   const void *target;
   float *loss, *lse, *out;
@@ -127,7 +127,7 @@ static milo_status run_entropy(const milo_cpu_run *run, const void *args) {
   const entropy *a = args;
   MILO_TRY(check_targets(run, a));
   entropy_job w = {.a = a,
-                   .kernels = run->exec->kernels,
+                   .kernels = run->exec->rows,
                    .logits = milo_view_data(run, &a->logits),
                    .target = milo_view_data(run, &a->target),
                    .loss = milo_view_data(run, &a->loss),
@@ -140,7 +140,7 @@ static milo_status run_entropy_grad(const milo_cpu_run *run, const void *args) {
   const entropy *a = args;
   MILO_TRY(check_targets(run, a));
   entropy_job w = {.a = a,
-                   .kernels = run->exec->kernels,
+                   .kernels = run->exec->rows,
                    .logits = milo_view_data(run, &a->logits),
                    .target = milo_view_data(run, &a->target),
                    .lse = milo_view_data(run, &a->lse),
@@ -205,7 +205,7 @@ typedef struct adamw {
 } adamw;
 
 typedef struct adamw_job {
-  const milo_kernels *kernels;
+  const milo_rows *kernels;
   milo_adamw step;
   const float *grad, *in[3];
   float *out[3];
@@ -228,7 +228,7 @@ static float scalar(const milo_cpu_run *run, const milo_view *v) {
 
 static milo_status run_adamw(const milo_cpu_run *run, const void *args) {
   const adamw *a = args;
-  adamw_job w = {.kernels = run->exec->kernels,
+  adamw_job w = {.kernels = run->exec->rows,
                  .step = {.lr = scalar(run, &a->lr),
                           .grad_scale = scalar(run, &a->grad_scale),
                           .bias1 = scalar(run, &a->bias1),

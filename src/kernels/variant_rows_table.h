@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
-// One set of kernels: defines MILO_VARIANT, a milo_kernels, from MILO_SIMD, MILO_VARIANT_NAME and
-// MILO_VARIANT_CAPS. Included once by each file of variants.
+// One set of row functions: defines MILO_ROWS, a milo_rows, from MILO_SIMD, MILO_ROWS_NAME and
+// MILO_ROWS_CAPS. Included once by each file of variants.
 #include "base/cpu.h"
-#include "kernels/kernels.h"
+#include "kernels/rows.h"
 #include "kernels/variant_elementwise.h"
-#include "kernels/variant_matrix.h"
 #include "kernels/variant_rows.h"
 #include "kernels/variants.h"
 
-const milo_kernels MILO_VARIANT = {
-    .name = MILO_VARIANT_NAME,
-    .caps = MILO_VARIANT_CAPS,
-    .mr = MR,
-    .nr = NR,
+const milo_rows MILO_ROWS = {
+    .name = MILO_ROWS_NAME,
+    .caps = MILO_ROWS_CAPS,
     .unary =
         {
 #define UNARY(id, expression) [MILO_UNARY_##id] = unary_##id,
@@ -38,6 +35,7 @@ const milo_kernels MILO_VARIANT = {
 #undef SCALAR2
         },
     .select = select_f32,
+    .scale = scale_f32,
     .axpy = axpy,
     .fp16_to_f32 = fp16_to_f32,
     .f32_to_fp16 = f32_to_fp16,
@@ -59,8 +57,4 @@ const milo_kernels MILO_VARIANT = {
     .silu_gate_grad = silu_gate_grad,
     .attention_ds = attention_ds,
     .adamw = adamw,
-    .pack = pack,
-    .tile = tile,
-    .tile_packed = tile_packed,
-    .tile_dot = tile_dot,
 };

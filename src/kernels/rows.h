@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Maths on memory: the innermost loops, one set a processor kind, chosen at run time. Knows no IR.
+// Functions over rows of fp32 numbers: elementwise arithmetic, conversions, sums, norms. One set a
+// processor kind, chosen at run time; matrix products are a table of their own (product.h).
 //
 // All functions: sizes in elements, any size (0 too), no alignment needed, nothing read or written
 // beyond the stated elements, no allocation, one thread. Outputs may not overlap inputs unless
 // said. Sums are fp32 in lanes and blocks, or double where said; the order depends on sizes only.
-#ifndef MILO_KERNELS_KERNELS_H
-#define MILO_KERNELS_KERNELS_H
+#ifndef MILO_KERNELS_ROWS_H
+#define MILO_KERNELS_ROWS_H
 
 #include "base/number.h"
 
@@ -45,17 +46,15 @@ typedef struct milo_adamw {
   float lr, grad_scale, bias1, bias2, beta1, beta2, epsilon, weight_decay;
 } milo_adamw;
 
-typedef struct milo_kernels {
+typedef struct milo_rows {
   const char *name;
   unsigned caps;  // what the processor must have
-  // Rows and columns of the register tile of matrix products: panels of packed operands are mr
-  // (left side) and nr (right side) wide.
-  size_t mr, nr;
-
   milo_unary_fn *unary[MILO_UNARY_COUNT];
   milo_binary_fn *binary[MILO_BINARY_COUNT];
   // out = cond != 0 ? x : y. out may be any of them.
   void (*select)(float *out, const float *cond, const float *x, const float *y, size_t n);
+  // out = x * factor + offset. out may be x.
+  void (*scale)(float *out, const float *x, size_t n, float factor, float offset);
   // out += factor * x
   void (*axpy)(float *out, float factor, const float *x, size_t n);
 
@@ -99,28 +98,11 @@ typedef struct milo_kernels {
   // In place: param, m, v.
   void (*adamw)(float *param, float *m, float *v, const float *grad, size_t n,
                 const milo_adamw *step);
-
-  // Packs x[p * rs + j * cs], 0 <= p < k, 0 <= j < n, into panels of w columns, panel >= k * w
-  // elements apart: out[(j / w) * panel + p * w + j % w]; what is missing in the last panel is 0.
-  // w: mr or nr.
-  void (*pack)(float *out, size_t panel, const float *x, size_t k, size_t n, ptrdiff_t rs,
-               ptrdiff_t cs, size_t w);
-  // c[i][j] = (add: +=) sum over p < k of a[i * rsa + p * csa] * b(p, j). b: panels of nr columns
-  // (from pack), b_panel elements apart; c: row stride ldc.
-  void (*tile)(size_t m, size_t n, size_t k, const float *a, ptrdiff_t rsa, ptrdiff_t csa,
-               const float *b, size_t b_panel, float *c, size_t ldc, bool add);
-  // The same with a in panels of mr rows, k * mr elements apart.
-  void (*tile_packed)(size_t m, size_t n, size_t k, const float *a, const float *b, size_t b_panel,
-                      float *c, size_t ldc, bool add);
-  // c[i * ldc + j] = sum over p of a[i * lda + p] * b[j * ldb + p]: few rows, right side
-  // transposed.
-  void (*tile_dot)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
-                   size_t ldb, float *c, size_t ldc);
-} milo_kernels;
+} milo_rows;
 
 // Slowest first, ends with NULL; the first needs no capabilities.
-extern const milo_kernels *const milo_kernels_variants[];
+extern const milo_rows *const milo_rows_variants[];
 // The last variant that caps allow.
-const milo_kernels *milo_kernels_select(unsigned caps);
+const milo_rows *milo_rows_select(unsigned caps);
 
 #endif
