@@ -187,7 +187,9 @@ MILO_API MILO_MUST_USE milo_status milo_program_print(milo_ctx *ctx, const milo_
                                                       char **out_text, size_t *out_bytes);
 /* Canonical text to path, atomically. Tensor constants above 1,024 bytes, and those of blob files
    that "@model_path" does not lead to from path's folder, go to a blob file "<stem>.weights.bin"
-   beside it. */
+   beside it ("<stem>.weights.1.bin", ... where the name is taken). At every instant the old pair of
+   text and weights is there, or the new one; the old blob file is then removed, unless another text
+   of the folder refers to it. */
 MILO_API MILO_MUST_USE milo_status milo_program_save(milo_ctx *ctx, const milo_program *program,
                                                      const char *path);
 MILO_API void milo_free(void *memory);

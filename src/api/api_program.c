@@ -8,26 +8,11 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "ir/op.h"
+#include "package/beside.h"
 #include "package/blob.h"
 #include "text/text.h"
 
 enum { LARGE_BYTES = 1024 };  // constants above this are weights
-
-// ---- paths ----
-
-// The folder of a path ("." if it names none), and its last part without extension.
-static const char *folder_of(milo_arena *arena, const char *path) {
-  const char *slash = strrchr(path, '/');
-  if (!slash) return ".";
-  return slash == path ? "/" : milo_arena_strndup(arena, path, (size_t)(slash - path));
-}
-
-static const char *stem_of(milo_arena *arena, const char *path) {
-  const char *slash = strrchr(path, '/');
-  const char *base = slash ? slash + 1 : path;
-  const char *dot = strrchr(base, '.');
-  return milo_arena_strndup(arena, base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
-}
 
 // ---- in and out ----
 
@@ -60,7 +45,7 @@ milo_status milo_program_load(milo_ctx *ctx, const char *path, milo_program **ou
   milo_program *program;
   MILO_TRY(milo_file_read(path, 0, diag, &text, &bytes));
   MILO_TRY(milo_text_parse_owned(text, bytes, path, diag, &program));
-  return resolve(program, folder_of(&program->arena, path), diag, out_program);
+  return resolve(program, milo_path_folder(&program->arena, path), diag, out_program);
 }
 
 milo_status milo_program_verify(milo_ctx *ctx, const milo_program *program) {
@@ -101,23 +86,30 @@ static milo_program *copy_program(const milo_program *program) {
   return copy;
 }
 
-// The text and, where it is put into a file, the blob file that it needs: neither takes its place
-// before both are written.
+// The text and, where it is put into a file, the blob file that it needs. The blob file comes
+// first, under a name that no text refers to yet; whatever stops this leaves the old pair or the
+// new one.
 static milo_status save(milo_program *copy, const char *path, milo_writer *writer,
                         milo_diag *diag) {
+  const bool is_file = milo_writer_is_file(writer);
   milo_writer *blobs = NULL;
+  milo_beside beside;
   milo_str text = {0};
   milo_status status = MILO_OK;
-  if (milo_writer_is_file(writer)) {
-    const char *weights =
-        milo_arena_printf(&copy->arena, "%s.weights.bin", stem_of(&copy->arena, path));
+  bool has_blobs = false;
+  if (is_file) {
+    milo_beside_begin(&beside, &copy->arena, copy, path);
     status =
-        milo_blob_export(copy, LARGE_BYTES, folder_of(&copy->arena, path), weights, diag, &blobs);
+        milo_blob_export(copy, LARGE_BYTES, beside.folder, beside.stem, beside.name, diag, &blobs);
   }
   if (status == MILO_OK) status = print(copy, diag, &text);
   if (status == MILO_OK) status = milo_writer_write(writer, text.data, text.bytes, diag);
-  if (status == MILO_OK && blobs) status = milo_writer_commit(blobs, diag);
+  if (status == MILO_OK && blobs) {
+    status = milo_writer_commit(blobs, diag);
+    has_blobs = status == MILO_OK;
+  }
   if (status == MILO_OK) status = milo_writer_commit(writer, diag);
+  if (is_file && (status == MILO_OK || has_blobs)) milo_beside_sweep(&beside);
   milo_writer_close(blobs);
   milo_str_deinit(&text);
   return status;

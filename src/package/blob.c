@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/number.h"
+#include "package/beside.h"
 
 enum {
   HEADER_BYTES = 64,
@@ -17,7 +18,7 @@ enum {
   RECORD_PADDING_AT = 24,
 };
 static const uint32_t SENTINEL = 0xDEADBEEF;
-static const char PREFIX[] = "@model_path/";
+static const char PREFIX[] = MILO_BLOB_PREFIX;
 
 // ---- format ----
 
@@ -115,6 +116,34 @@ static milo_status visit_block(milo_block *block, literal_fn *fn, void *user) {
 static milo_status visit_program(milo_program *program, literal_fn *fn, void *user) {
   for (size_t i = 0; i < program->func_count; i++)
     MILO_TRY(visit_block(program->funcs[i]->body, fn, user));
+  return MILO_OK;
+}
+
+typedef struct reader {
+  milo_status (*fn)(void *user, const milo_literal *literal);
+  void *user;
+} reader;
+
+static milo_status read_block(const milo_block *block, const reader *r) {
+  for (const milo_op *op = block->first; op; op = op->next) {
+    for (size_t i = 0; i < op->attrs.count; i++)
+      MILO_TRY(r->fn(r->user, &op->attrs.items[i].value));
+    for (size_t i = 0; i < op->arg_count; i++)
+      for (size_t k = 0; k < op->args[i].count; k++) {
+        const milo_value *value = op->args[i].values[k];
+        if (!value->def && value->literal) MILO_TRY(r->fn(r->user, value->literal));
+      }
+    for (size_t i = 0; i < op->block_count; i++) MILO_TRY(read_block(op->blocks[i], r));
+  }
+  return MILO_OK;
+}
+
+milo_status milo_blob_visit(const milo_program *program,
+                            milo_status (*fn)(void *user, const milo_literal *literal),
+                            void *user) {
+  const reader r = {fn, user};
+  for (size_t i = 0; i < program->func_count; i++)
+    MILO_TRY(read_block(program->funcs[i]->body, &r));
   return MILO_OK;
 }
 
@@ -292,12 +321,14 @@ milo_status milo_blob_write(const char *path, milo_blob *blobs, size_t count, mi
 
 // ---- export ----
 
+// The blobs so far, and a hash table of 1 + their indices by address: open addressing, half full.
 typedef struct exporter {
   milo_arena arena;
   size_t min_bytes;
-  const char *folder, *blob_path;
+  const char *folder, *stem, *blob_path;
   milo_blob *blobs;
   size_t count, capacity;
+  size_t *slots, slot_count;
 } exporter;
 
 static bool same_file(const char *a, const char *b) {
@@ -312,27 +343,44 @@ static bool wants_export(exporter *e, const milo_literal *literal) {
     return literal->bytes > e->min_bytes && milo_type_is_static(&literal->type);
   if (literal->kind != MILO_LITERAL_BLOB || !literal->blob_file) return false;
   const char *below = path_below(literal->blob_path);
-  // Also where the file meant is the one about to be written: it would be overwritten.
-  return !below || strcmp(literal->blob_path, e->blob_path) == 0 ||
+  // Also out of our own earlier file, so that one is left in the end.
+  return !below || milo_beside_is_name(e->stem, below) ||
          !same_file(milo_arena_printf(&e->arena, "%s/%s", e->folder, below), literal->blob_file);
 }
 
-// First pass: collects the blobs; tensors that share their data share a blob.
-static size_t find_blob(const exporter *e, const milo_literal *literal) {
-  size_t i = 0;
-  while (i < e->count &&
-         (e->blobs[i].data != literal->data || e->blobs[i].dtype != literal->type.dtype ||
-          e->blobs[i].elements != literal->count))
-    i++;
-  return i;
+static size_t *find_slot(const exporter *e, const milo_literal *literal) {
+  const uint64_t hash = (uint64_t)(uintptr_t)literal->data * UINT64_C(0x9e3779b97f4a7c15);
+  for (size_t i = (size_t)(hash >> 20) & (e->slot_count - 1);; i = (i + 1) & (e->slot_count - 1)) {
+    if (e->slots[i] == 0) return &e->slots[i];
+    const milo_blob *blob = &e->blobs[e->slots[i] - 1];
+    if (blob->data == literal->data && blob->dtype == literal->type.dtype &&
+        blob->elements == literal->count)
+      return &e->slots[i];
+  }
 }
 
+static void grow_slots(exporter *e) {
+  e->slot_count = e->slot_count ? 2 * e->slot_count : 64;
+  e->slots = MILO_NEW_ARRAY(&e->arena, size_t, e->slot_count);
+  for (size_t i = 0; i < e->count; i++) {
+    const milo_blob *blob = &e->blobs[i];
+    const milo_literal literal = {
+        .type = milo_type_scalar(blob->dtype), .data = blob->data, .count = blob->elements};
+    *find_slot(e, &literal) = i + 1;
+  }
+}
+
+// First pass: collects the blobs; tensors that share their data share a blob.
 static milo_status collect_literal(void *user, milo_literal *literal, milo_loc loc) {
   (void)loc;
   exporter *e = user;
-  if (!wants_export(e, literal) || find_blob(e, literal) < e->count) return MILO_OK;
+  if (!wants_export(e, literal)) return MILO_OK;
+  if (2 * (e->count + 1) > e->slot_count) grow_slots(e);
+  size_t *slot = find_slot(e, literal);
+  if (*slot != 0) return MILO_OK;
   const milo_blob blob = {literal->type.dtype, literal->count, literal->data, 0};
   MILO_PUSH(&e->arena, e->blobs, e->count, e->capacity, blob);
+  *slot = e->count;
   return MILO_OK;
 }
 
@@ -340,17 +388,21 @@ static milo_status collect_literal(void *user, milo_literal *literal, milo_loc l
 static milo_status point_literal(void *user, milo_literal *literal, milo_loc loc) {
   (void)loc;
   exporter *e = user;
-  const size_t i = literal->data ? find_blob(e, literal) : e->count;
-  if (i == e->count) return MILO_OK;
+  const size_t *slot = literal->data ? find_slot(e, literal) : NULL;
+  if (!slot || *slot == 0) return MILO_OK;
+  const milo_blob *blob = &e->blobs[*slot - 1];
+  const char *file = literal->kind == MILO_LITERAL_BLOB ? literal->blob_file : NULL;
   literal->kind = MILO_LITERAL_BLOB;
   literal->blob_path = e->blob_path;
-  literal->blob_offset = e->blobs[i].offset;
+  literal->blob_offset = blob->offset;
+  literal->blob_file = file;
   return MILO_OK;
 }
 
 milo_status milo_blob_export(milo_program *program, size_t min_bytes, const char *folder,
-                             const char *file_name, milo_diag *diag, milo_writer **out_writer) {
-  exporter e = {.min_bytes = min_bytes, .folder = folder};
+                             const char *stem, const char *file_name, milo_diag *diag,
+                             milo_writer **out_writer) {
+  exporter e = {.min_bytes = min_bytes, .folder = folder, .stem = stem};
   *out_writer = NULL;
   e.blob_path = milo_arena_printf(&program->arena, "%s%s", PREFIX, file_name);
   milo_status status = visit_program(program, collect_literal, &e);

@@ -17,6 +17,8 @@
 #include "ir/ir.h"
 
 enum { MILO_BLOB_ALIGNMENT = 64 };
+// What the path of a blob begins with in a text: the folder of the text.
+#define MILO_BLOB_PREFIX "@model_path/"
 
 // Type codes of the format; milo_blob_code gives 0, milo_blob_dtype MILO_DTYPE_NONE for none.
 uint32_t milo_blob_code(milo_dtype dtype);
@@ -55,14 +57,19 @@ typedef struct milo_blob {
 MILO_MUST_USE milo_status milo_blob_write(const char *path, milo_blob *blobs, size_t count,
                                           milo_diag *diag);
 
+// Calls fn for every literal of the operations' attributes and arguments, until one fails.
+milo_status milo_blob_visit(const milo_program *program,
+                            milo_status (*fn)(void *user, const milo_literal *literal), void *user);
+
 // Moves large tensors of the program out of its text: data literals of more than min_bytes, and
-// blob literals whose file is not the one their path means in folder, become blob literals of
-// "@model_path/<file_name>". *out_writer: folder/file_name with them, for the caller to commit
-// (once the text that names it is written too) and to close; NULL if there is nothing to put into
-// it or after a failure. Literals of types without a code stay. Changes the program's literals, not
-// their data.
+// blob literals whose file is not the one their path means in folder, or is one that this function
+// wrote for a text of that stem, become blob literals of "@model_path/<file_name>". *out_writer:
+// folder/file_name with them, for the caller to commit (before the text that names it) and to
+// close; NULL if there is nothing to put into it or after a failure. Literals of types without a
+// code stay. Changes the program's literals, not their data.
 MILO_MUST_USE milo_status milo_blob_export(milo_program *program, size_t min_bytes,
-                                           const char *folder, const char *file_name,
-                                           milo_diag *diag, milo_writer **out_writer);
+                                           const char *folder, const char *stem,
+                                           const char *file_name, milo_diag *diag,
+                                           milo_writer **out_writer);
 
 #endif

@@ -54,6 +54,12 @@ json "check --json" "[x['ok'] for x in j] == [True, False]"
 # A weight file that is there is checked.
 mkdir weights && printf 'not a blob file' >weights/block.bin && cp "$MILO_SOURCE/tests/data/block.mil" .
 refuse 1 "is too short" check block.mil
+# Weights do not move with a text; who formats it into another folder is told.
+mkdir moved && cp block.mil stays.mil
+check "fmt into another folder names the weights left behind" bash -c \
+  "'$milo' fmt block.mil -o moved/block.mil 2>&1 | grep -q 'note: moved/block.mil .*weights/block.bin'"
+check "fmt beside its weights has nothing to say" bash -c \
+  "[ -z \"\$('$milo' fmt block.mil -o stays.mil 2>&1)\" ]"
 
 check "info" "$milo" info twice.mil
 prints "function other"
