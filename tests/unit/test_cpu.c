@@ -408,6 +408,18 @@ static void test_matrix(void) {
       {"T[4,6,10] x, T[12,10] z, T[12] b",
        "tensor<T, [4,6,12]> y = linear(x = x, weight = z, bias = b);", "T[4,6,12] y", 4, 16, false,
        0},
+      {"T[40] x, T[9,40] z, T[9] b", "tensor<T, [9]> y = linear(x = x, weight = z, bias = b);",
+       "T[9] y", 4, 16, false, 0},
+      {"T[20,900] x, T[600,900] z, T[1200] b",
+       "tensor<T, [600]> c = slice_by_index(x = b, begin = tensor<int32, [1]>([1]), end = "
+       "tensor<int32, [1]>([1200]), stride = tensor<int32, [1]>([2]));"
+       "tensor<T, [20,600]> y = linear(x = x, weight = z, bias = c);",
+       "T[20,600] y", 4, 64, false, 0},
+      {"T[13,5,4,4] x, T[6,5,1,1] z, T[6] b",
+       "tensor<T, [13,6,4,4]> y = conv(x = x, weight = z, bias = b, strides = tensor<int32, "
+       "[2]>([1,1]), pad_type = string(\"valid\"), pad = tensor<int32, [4]>([0,0,0,0]), dilations "
+       "= tensor<int32, [2]>([1,1]), groups = int32(1));",
+       "T[13,6,4,4] y", 4, 16, false, 0},
       {"T[2,9,3,5] x, T[7,9,1,1] z, T[7] b",
        "tensor<T, [2,7,3,5]> y = conv(x = x, weight = z, bias = b, strides = tensor<int32, "
        "[2]>([1,1]), pad_type = string(\"valid\"), pad = tensor<int32, [4]>([0,0,0,0]), dilations "

@@ -4,8 +4,8 @@
 
 typedef struct product {
   milo_gemm g;
-  milo_view a, b, c;
-  int outer;  // axes of the batch beyond gemm's own
+  milo_view a, b, c, bias;  // bias: if g has one
+  int outer;                // axes of the batch beyond gemm's own
   int64_t dims[MILO_MAX_RANK], a_steps[MILO_MAX_RANK], b_steps[MILO_MAX_RANK],
       c_steps[MILO_MAX_RANK];
 } product;
@@ -14,6 +14,10 @@ static milo_status run_product(const milo_cpu_run *run, const void *args) {
   const product *p = args;
   const ptrdiff_t a_bytes = (ptrdiff_t)(milo_dtype_bits(p->a.dtype) / 8);
   const ptrdiff_t b_bytes = (ptrdiff_t)(milo_dtype_bits(p->b.dtype) / 8);
+  const ptrdiff_t c_bytes = (ptrdiff_t)(milo_dtype_bits(p->c.dtype) / 8);
+  milo_gemm g = p->g;
+  if (g.epilogue.bias.dtype != MILO_DTYPE_NONE)
+    g.epilogue.bias.data = milo_view_data(run, &p->bias);
   size_t count = 1;
   for (int i = 0; i < p->outer; ++i) count *= (size_t)p->dims[i];
   for (size_t z = 0; z < count; ++z) {
@@ -26,17 +30,18 @@ static milo_status run_product(const milo_cpu_run *run, const void *args) {
       b += at * p->b_steps[i];
       c += at * p->c_steps[i];
     }
-    milo_gemm_run(run->exec, &p->g, (const char *)milo_view_data(run, &p->a) + a * a_bytes,
+    milo_gemm_run(run->exec, &g, (const char *)milo_view_data(run, &p->a) + a * a_bytes,
                   (const char *)milo_view_data(run, &p->b) + b * b_bytes,
-                  (float *)milo_view_data(run, &p->c) + c, run->workspace);
+                  (char *)milo_view_data(run, &p->c) + c * c_bytes, run->workspace);
   }
   return MILO_OK;
 }
 
-// c[..., m, n] = (add: +=) a[..., m, k] b[..., k, n]; c dense fp32; the axes before the last two
-// are c's in all three (strides of 0 where broadcast).
+// c[..., m, n] = a[..., m, k] b[..., k, n] + bias; c dense, rounded to its type once; the axes
+// before the last two are c's in all (strides of 0 where broadcast). bias: NULL, or out's shape
+// with strides of 0 for those axes.
 static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, milo_view out,
-                     bool add) {
+                     const milo_view *bias) {
   product *p = MILO_NEW(&c->arena, product);
   const int r = out.rank;
   p->a = a;
@@ -49,15 +54,19 @@ static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, 
                      .a = {NULL, a.dtype, a.strides[r - 2], a.strides[r - 1]},
                      .b = {NULL, b.dtype, b.strides[r - 2], b.strides[r - 1]},
                      .ldc = (size_t)out.dims[r - 1],
-                     .add = add};
+                     .c_dtype = out.dtype};
   milo_gemm *g = &p->g;
+  if (bias) {
+    p->bias = *bias;
+    g->epilogue.bias = (milo_matrix){NULL, bias->dtype, bias->strides[r - 2], bias->strides[r - 1]};
+  }
   milo_view axes[3] = {a, b, out};
   for (int i = 0; i < 3; ++i) axes[i].rank = r - 2;
   if (r > 2) {
     milo_views_collapse(axes, 3);
     int last = axes[0].rank - 1;
     // One right side for all: more rows.
-    if (axes[1].strides[last] == 0 && axes[0].dims[last] > 1 &&
+    if (g->epilogue.bias.rs == 0 && axes[1].strides[last] == 0 && axes[0].dims[last] > 1 &&
         axes[0].strides[last] == (int64_t)g->m * a.strides[r - 2] &&
         axes[2].strides[last] == (int64_t)(g->m * g->n)) {
       g->m *= (size_t)axes[0].dims[last--];
@@ -78,6 +87,7 @@ static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, 
   }
   milo_code_reads(c, &a);
   milo_code_reads(c, &b);
+  if (bias) milo_code_reads(c, bias);
   milo_code_writes(c, &out);
   milo_code_add_step(c, op, run_product, p, milo_gemm_workspace_bytes(&c->device->exec, g));
 }
@@ -109,9 +119,9 @@ bool milo_emit_matmul(milo_code *c, const milo_op *op) {
   milo_view a = milo_code_view(c, x), b = milo_code_view(c, y);
   if (milo_op_bool(op, "transpose_x")) a = swap_last(&a);
   if (milo_op_bool(op, "transpose_y")) b = swap_last(&b);
-  const milo_view out = milo_code_result_f32(c, op, 0);
-  multiply(c, op, batched(&a, type), batched(&b, type), out, false);
-  milo_code_finish(c, op, 0, &out);
+  const milo_view out = milo_code_new_like(c, op->results[0]);
+  multiply(c, op, batched(&a, type), batched(&b, type), out, NULL);
+  milo_code_set(c, op->results[0], &out);
   return true;
 }
 
@@ -119,7 +129,8 @@ bool milo_emit_linear(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
   const milo_value *x = milo_op_in(op, "x"), *weight = milo_op_in(op, "weight");
   const milo_value *bias = milo_op_in(op, "bias");
-  if (!milo_cpu_float(x->type.dtype) || !milo_cpu_float(weight->type.dtype) || x->type.rank < 1)
+  if (!milo_cpu_float(x->type.dtype) || !milo_cpu_float(weight->type.dtype) || x->type.rank < 1 ||
+      !milo_cpu_float(type->dtype))
     return false;
   if (bias && !milo_cpu_float(bias->type.dtype)) return false;
   milo_view a = milo_code_view(c, x);
@@ -131,17 +142,16 @@ bool milo_emit_linear(milo_code *c, const milo_op *op) {
   }
   milo_view b = milo_code_view(c, weight);
   b = swap_last(&b);
-  const milo_view result = milo_code_result_f32(c, op, 0);
-  milo_view out = result;
+  const milo_view result = milo_code_new_like(c, op->results[0]);
+  milo_view out = result, all;
   if (wide.rank != type->rank && !milo_view_reshape(&result, wide.rank, wide.dims, &out))
     return false;
   if (bias) {
-    const milo_view v = milo_code_view(c, bias),
-                    all = milo_view_broadcast(&v, type->rank, type->dims);
-    milo_code_copy(c, &all, &result);
+    const milo_view v = milo_code_view(c, bias);
+    all = milo_view_broadcast(&v, wide.rank, wide.dims);
   }
-  multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias != NULL);
-  milo_code_finish(c, op, 0, &result);
+  multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias ? &all : NULL);
+  milo_code_set(c, op->results[0], &result);
   return true;
 }
 
@@ -154,6 +164,7 @@ bool milo_emit_conv(milo_code *c, const milo_op *op) {
   if (!milo_cpu_float(x->type.dtype) || !milo_cpu_float(weight->type.dtype) || spatial < 1)
     return false;
   if (bias && !milo_cpu_float(bias->type.dtype)) return false;
+  if (!milo_cpu_float(type->dtype)) return false;
   if (milo_op_int(op, "groups") != 1) return false;
   int64_t strides[MILO_MAX_RANK];
   const int given = milo_op_ints(op, "strides", strides, MILO_MAX_RANK);
@@ -173,18 +184,17 @@ bool milo_emit_conv(milo_code *c, const milo_op *op) {
   }
   if (!milo_view_reshape(&w, 2, matrix, &a)) return false;
   const int64_t dims[3] = {v.dims[0], w.dims[0], points};
-  const milo_view result = milo_code_result_f32(c, op, 0);
-  milo_view out;
+  const milo_view result = milo_code_new_like(c, op->results[0]);
+  milo_view out, all;
   if (!milo_view_reshape(&result, 3, dims, &out)) return false;
   if (bias) {
     milo_view column;
     const milo_view from = milo_code_view(c, bias);
     if (!milo_view_reshape(&from, 2, (const int64_t[]){w.dims[0], 1}, &column)) return false;
-    const milo_view all = milo_view_broadcast(&column, 3, dims);
-    milo_code_copy(c, &all, &out);
+    all = milo_view_broadcast(&column, 3, dims);
   }
-  const milo_type wide = milo_type_tensor(MILO_FP32, 3, dims);
-  multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias != NULL);
-  milo_code_finish(c, op, 0, &result);
+  const milo_type wide = milo_type_tensor(type->dtype, 3, dims);
+  multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias ? &all : NULL);
+  milo_code_set(c, op->results[0], &result);
   return true;
 }
