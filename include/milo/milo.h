@@ -244,12 +244,14 @@ typedef struct milo_grad_options {
   bool keep_composites;          /* leave rms_norm, attention, ... whole instead of public ops */
   const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
   size_t input_count;
+  const char *prefix; /* of seeds and gradients; NULL: "grad_" */
 } milo_grad_options;
 
 /*
  * A program that computes outputs and gradients. Without split, one function takes the inputs and
  * a seed "grad_<output>" for each floating-point output and returns the outputs, then
  * "grad_<input>" for each of wrt: the vector-Jacobian product. A seed has its output's type.
+ * MILO_ERR_INVALID if an input or output has such a name already: prefix gives other names.
  */
 MILO_API MILO_MUST_USE milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
                                                      const milo_grad_options *options,

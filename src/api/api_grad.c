@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Differentiation.
+#include <string.h>
+
 #include "api/ctx.h"
 #include "api/program.h"
 #include "base/number.h"
@@ -93,6 +95,23 @@ static milo_status split(milo_program *program, milo_func *func, size_t seeds, s
   return MILO_OK;
 }
 
+// What is put before a name must leave it a name.
+static milo_status check_prefix(const char *prefix, milo_diag *diag) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  const size_t bytes = strlen(prefix);
+  if (bytes > 0 && strspn(prefix, letters) > 0) {
+    size_t named = 0;
+    while (named < bytes && (strchr(letters, prefix[named]) != NULL ||
+                             (prefix[named] >= '0' && prefix[named] <= '9')))
+      named++;
+    if (named == bytes) return MILO_OK;
+  }
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                   "'%s' cannot stand before a name\na prefix is letters, digits and _, no digit "
+                   "first",
+                   prefix);
+}
+
 static milo_status differentiate(milo_program *program, const milo_func *origin,
                                  const milo_grad_options *options, milo_diag *diag) {
   milo_func *func = milo_func_clone(program, origin, origin->name);
@@ -102,7 +121,8 @@ static milo_status differentiate(milo_program *program, const milo_func *origin,
   size_t count;
   MILO_TRY(list_wrt(func, options, diag, wrt, &count));
   MILO_TRY(settle_shapes(func, options, diag));
-  MILO_TRY(milo_autodiff(func, wrt, count, diag));
+  const char *prefix = options->prefix != NULL ? options->prefix : "grad_";
+  MILO_TRY(milo_autodiff_named(func, wrt, count, prefix, diag));
   // Twice: what the first round simplifies can leave equal operations behind.
   for (int round = 0; round < 2; round++) MILO_TRY(simplify(func, options->keep_composites, diag));
   if (!options->split) return MILO_OK;
@@ -115,6 +135,7 @@ milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
   milo_diag *diag = milo_ctx_begin(ctx);
   milo_grad_options options;
   MILO_TRY(milo_take_options(milo_grad_options, given, diag, &options));
+  if (options.prefix != NULL) MILO_TRY(check_prefix(options.prefix, diag));
   const milo_func *func;
   MILO_TRY(milo_program_need_func(program, options.function, diag, &func));
   MILO_TRY(milo_ir_verify_func(func, diag));

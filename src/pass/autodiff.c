@@ -136,19 +136,37 @@ static inner_names names_of(const milo_func *func, size_t room, milo_arena *scra
   return names;
 }
 
-// grad_<name>, which callers count on: a value inside the function that is called so gives way, an
-// input or output does not.
-static const char *grad_name(const inner_names *names, milo_func *func, const char *name) {
-  const char *wanted = milo_arena_printf(&func->program->arena, "grad_%s", name);
+// Is it the name of a parameter (else: of a value inside, or an output)?
+static bool is_param(const milo_func *func, const char *name) {
+  return milo_func_find_param(func, name) != NULL;
+}
+
+// <prefix><name>, which callers count on: a value inside the function that is called so gives way.
+// An input or output cannot, and a gradient under another name would be found by nobody. NULL after
+// reporting that.
+static const char *grad_name(const inner_names *names, milo_func *func, const char *prefix,
+                             const char *what, const char *name, milo_diag *diag) {
+  const char *wanted = milo_arena_printf(&func->program->arena, "%s%s", prefix, name);
   const char *fresh = milo_func_fresh_name(func, wanted);
+  if (strcmp(fresh, wanted) == 0) return fresh;
   milo_value *inner = *find_slot(names, wanted);
-  if (inner == NULL || names->is_output[inner->id]) return fresh;
+  if (inner == NULL || names->is_output[inner->id]) {
+    const char *holder = inner != NULL            ? "an output"
+                         : is_param(func, wanted) ? "an input or a seed"
+                                                  : "another value";
+    (void)milo_fail(diag, func->loc, MILO_ERR_INVALID,
+                    "the %s of %s would be called %s, as %s is already\nchoose another prefix than "
+                    "%s (--prefix, milo_grad_options.prefix), or rename one of them",
+                    what, name, wanted, holder, prefix);
+    return NULL;
+  }
   milo_value_rename(inner, fresh);
   *find_slot(names, fresh) = inner;
   return wanted;
 }
 
-static milo_status add_seeds(milo_grad *g, milo_func *func, const inner_names *names) {
+static milo_status add_seeds(milo_grad *g, milo_func *func, const char *prefix,
+                             const inner_names *names) {
   for (size_t i = 0; i < func->body->output_count; i++) {
     milo_value *output = func->body->outputs[i];
     if (!is_differentiable(&output->type)) continue;
@@ -157,8 +175,9 @@ static milo_status add_seeds(milo_grad *g, milo_func *func, const inner_names *n
                        "output %s has unknown dimensions: its gradient's shape is not known\ngive "
                        "the inputs concrete shapes",
                        output->name);
-    milo_value *seed =
-        milo_func_add_param(func, grad_name(names, func, output->name), output->type);
+    const char *name = grad_name(names, func, prefix, "seed", output->name, g->builder.diag);
+    if (name == NULL) return MILO_ERR_INVALID;
+    milo_value *seed = milo_func_add_param(func, name, output->type);
     milo_grad_add(g, output, seed);
   }
   return g->builder.status;
@@ -213,6 +232,11 @@ static milo_status check_wrt(const milo_func *func, const milo_value *param, mil
 
 milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_count,
                           milo_diag *diag) {
+  return milo_autodiff_named(func, wrt, wrt_count, "grad_", diag);
+}
+
+milo_status milo_autodiff_named(milo_func *func, milo_value *const *wrt, size_t wrt_count,
+                                const char *prefix, milo_diag *diag) {
   for (size_t i = 0; i < wrt_count; i++) MILO_TRY(check_wrt(func, wrt[i], diag));
   milo_arena scratch = {0};
   milo_func_number(func);
@@ -224,10 +248,13 @@ milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_co
   milo_op *const last = func->body->last;
   kept_values kept = keep_forward(func, wrt_count, &scratch);
   const inner_names inner = names_of(func, func->body->output_count + wrt_count, &scratch);
-  milo_status status = add_seeds(&g, func, &inner);
+  milo_status status = add_seeds(&g, func, prefix, &inner);
   // Taken before what is emitted can have them.
   const char **names = MILO_NEW_ARRAY(&scratch, const char *, wrt_count);
-  for (size_t i = 0; i < wrt_count; i++) names[i] = grad_name(&inner, func, wrt[i]->name);
+  for (size_t i = 0; i < wrt_count && status == MILO_OK; i++) {
+    names[i] = grad_name(&inner, func, prefix, "gradient", wrt[i]->name, diag);
+    if (names[i] == NULL) status = MILO_ERR_INVALID;
+  }
   for (milo_op *op = last; op != NULL && status == MILO_OK; op = op->prev)
     status = differentiate(&g, op, &scratch);
   g.builder.loc = func->loc;

@@ -30,9 +30,14 @@ MILO_MUST_USE milo_status milo_pass_run_all(milo_func *func, const milo_pass_opt
 
 // Appends the backward computation to func: one new parameter "grad_<output>" for each
 // floating-point output, one new output "grad_<input>" for each of wrt (parameters of func), in
-// that order; existing outputs stay. A parameter the outputs do not depend on gets zeros.
+// that order; existing outputs stay. A parameter the outputs do not depend on gets zeros. Values
+// inside the function that have such a name are renamed; an input or output that has it:
+// MILO_ERR_INVALID. prefix: instead of "grad_".
 MILO_MUST_USE milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_count,
                                         milo_diag *diag);
+MILO_MUST_USE milo_status milo_autodiff_named(milo_func *func, milo_value *const *wrt,
+                                              size_t wrt_count, const char *prefix,
+                                              milo_diag *diag);
 
 // Cuts a differentiated function in two, both added to its program:
 //   forward   original parameters -> original outputs, then taps

@@ -25,6 +25,12 @@ check "both of its functions run" bash -c \
   "'$milo' run split.mil --function main_forward --random 1 --output-dir out_f &&
    '$milo' run split.mil --function main_backward --random 1 --output-dir out_b"
 
+# Gradients of a gradient: its seed grad_v6 is an input now.
+refuse 1 "seed of v6 would be called grad_v6, as an input" grad joint.mil --wrt x0 -o twice.mil
+check "another prefix" "$milo" grad joint.mil --wrt x0 --prefix grad2_ -o twice.mil
+check "its outputs" [ "$(outputs twice.mil main)" = "v6, grad_x1, grad_x0, grad2_x0" ]
+refuse 1 "cannot stand before a name" grad mlp.mil --prefix 2_
+refuse 1 "cannot stand before a name" grad mlp.mil --prefix 'a b'
 refuse 2 "--wrt expects input names" grad mlp.mil --wrt x0,
 refuse 1 "has no input nobody" grad mlp.mil --wrt nobody
 refuse 1 "it has: x0, x1, x2, x3, x4" grad mlp.mil --wrt nobody

@@ -87,7 +87,8 @@ int cmd_grad(int argc, char **argv) {
       "outputs, then grad_<input> for each input differentiated.",
       "  milo grad mlp.mil --wrt x,w1,w2 -o mlp_grad.mil\n"
       "  milo grad mlp.mil --split -o mlp_train.mil\n"
-      "  milo grad mlp.mil --shape x=16,784\n",
+      "  milo grad mlp.mil --shape x=16,784\n"
+      "  milo grad mlp_grad.mil --prefix grad2_\n",
       1,
       1};
   string_list wrt = {NULL, 0}, shapes = {NULL, 0};
@@ -98,6 +99,8 @@ int cmd_grad(int argc, char **argv) {
       {"--shape", NULL, OPTION_LIST, &shapes, "NAME=4,3", "shape of an input that leaves it open"},
       {"--output", "-o", OPTION_STRING, &output, "FILE", "what to write (default: print it)"},
       {"--function", NULL, OPTION_STRING, &options.function, "NAME", "default: the first"},
+      {"--prefix", NULL, OPTION_STRING, &options.prefix, "NAME",
+       "what seeds and gradients are called by instead of grad_"},
       {"--split", NULL, OPTION_FLAG, &options.split, NULL,
        "two functions: <name>_forward, which returns what <name>_backward reads, and that"},
       {"--composites", NULL, OPTION_FLAG, &options.keep_composites, NULL,
