@@ -182,6 +182,9 @@ MILO_API MILO_MUST_USE milo_status milo_program_parse(milo_ctx *ctx, const char 
 MILO_API void milo_program_destroy(milo_program *program);
 /* Types, shapes, arguments, names. All errors found stand in milo_error. */
 MILO_API MILO_MUST_USE milo_status milo_program_verify(milo_ctx *ctx, const milo_program *program);
+/* What a program may hold and most likely should not: operations and opsets that Milo does not
+   know, numbers that became infinities. How many; milo_error then holds them, as "warning: ...". */
+MILO_API size_t milo_program_lint(milo_ctx *ctx, const milo_program *program);
 /* Canonical text; NUL-terminated, to be released with milo_free. */
 MILO_API MILO_MUST_USE milo_status milo_program_print(milo_ctx *ctx, const milo_program *program,
                                                       char **out_text, size_t *out_bytes);

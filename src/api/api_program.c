@@ -52,6 +52,14 @@ milo_status milo_program_verify(milo_ctx *ctx, const milo_program *program) {
   return milo_ir_verify(program, milo_ctx_begin(ctx));
 }
 
+size_t milo_program_lint(milo_ctx *ctx, const milo_program *program) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  diag->warnings = true;
+  const size_t count = milo_ir_lint(program, diag);
+  diag->warnings = false;
+  return count;
+}
+
 static milo_status print(const milo_program *program, milo_diag *diag, milo_str *out) {
   const milo_status status = milo_text_print(program, out);
   return status == MILO_OK

@@ -124,7 +124,8 @@ milo_status milo_vfail(milo_diag *diag, milo_loc loc, milo_status status, const 
   diag->errors++;
   if (diag->errors > MILO_DIAG_MAX_ERRORS) {
     if (diag->errors == MILO_DIAG_MAX_ERRORS + 1)
-      add_string(diag, "\nerror: too many errors, the rest are not shown");
+      add_string(diag, diag->warnings ? "\nwarning: too many warnings, the rest are not shown"
+                                      : "\nerror: too many errors, the rest are not shown");
     return status;
   }
   if (diag->bytes) add(diag, "\n", 1);
@@ -140,7 +141,7 @@ milo_status milo_vfail(milo_diag *diag, milo_loc loc, milo_status status, const 
     }
     add_string(diag, ": ");
   }
-  add_string(diag, "error: ");
+  add_string(diag, diag->warnings ? "warning: " : "error: ");
 
   char buffer[512];
   va_list again;

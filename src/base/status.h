@@ -30,6 +30,7 @@ typedef struct milo_diag {
   char *text;  // all messages, newline separated; NULL if none
   size_t bytes, capacity;
   size_t errors;  // reported in all
+  bool warnings;  // what is reported is called a warning
 } milo_diag;
 
 void milo_diag_deinit(milo_diag *diag);

@@ -161,6 +161,12 @@ struct milo_func {
   const milo_value_info *signature;  // inputs, then outputs, once a client has the program
 };
 
+// A finite number of the text that its type rounds to an infinity.
+typedef struct milo_overflow {
+  milo_loc loc;
+  milo_dtype dtype;
+} milo_overflow;
+
 struct milo_program {
   milo_arena arena;
   int refs;
@@ -170,6 +176,8 @@ struct milo_program {
   milo_attrs attrs;
   milo_func **funcs;
   size_t func_count, func_capacity;
+  milo_overflow *overflows;  // the first MILO_DIAG_MAX_ERRORS
+  size_t overflow_count, overflow_capacity;
   struct milo_cleanup *cleanups;
 };
 

@@ -186,11 +186,28 @@ static size_t edits(const char *a, const char *b) {
   return row[n];
 }
 
+// Beyond that many edits words have little in common.
+static size_t too_far(const char *name) {
+  const size_t length = strlen(name);
+  return length > 4 ? 3 : length > 2 ? 2 : 1;
+}
+
+const char *milo_op_nearest(const char *name) {
+  const char *best = NULL;
+  size_t least = too_far(name);
+  for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++) {
+    const size_t distance = edits(name, table[code].name);
+    if (distance >= least) continue;
+    least = distance;
+    best = table[code].name;
+  }
+  return best;
+}
+
 // An argument that is no parameter: names the parameter that was probably meant, or all of them.
 static milo_status unknown_arg(const milo_op *op, const char *name, milo_diag *diag) {
   const milo_param *best = NULL;
-  const size_t length = strlen(name);
-  size_t least = length > 4 ? 3 : length > 2 ? 2 : 1;  // beyond that words have little in common
+  size_t least = too_far(name);
   milo_str all = {0};
   for (const milo_param *p = table[op->code].params; p->name != NULL; p++) {
     milo_str_printf(&all, "%s%s", all.bytes > 0 ? ", " : "", p->name);

@@ -101,6 +101,12 @@ MILO_MUST_USE milo_status milo_op_infer(const milo_op *op, milo_types *out, milo
 MILO_MUST_USE milo_status milo_ir_verify(const milo_program *program, milo_diag *diag);
 MILO_MUST_USE milo_status milo_ir_verify_func(const milo_func *func, milo_diag *diag);
 
+// Reports what is allowed and most likely wrong: operations and opsets that Milo does not know
+// (each name once), numbers of the text that became infinities. Returns how many.
+size_t milo_ir_lint(const milo_program *program, milo_diag *diag);
+// The known operation whose name is nearest to one that is not, NULL if none is near.
+const char *milo_op_nearest(const char *name);
+
 // Gives the function's parameters concrete types and infers everything after them anew. What
 // inference leaves unknown keeps its declared dims. types: one a parameter, compatible with its
 // own. After a failure the function is of no use.

@@ -227,6 +227,14 @@ typedef struct tensor_reader {
   size_t count, limit;  // elements read; at most so many
 } tensor_reader;
 
+static void note_overflow(milo_parser *p, size_t offset, milo_dtype dtype) {
+  milo_program *program = p->program;
+  const milo_overflow overflow = {{p->lexer.source, offset}, dtype};
+  if (program->overflow_count < MILO_DIAG_MAX_ERRORS)
+    MILO_PUSH(p->arena, program->overflows, program->overflow_count, program->overflow_capacity,
+              overflow);
+}
+
 static bool store_number(milo_parser *p, const tensor_reader *r) {
   const milo_token *token = &p->token;
   const char *text = milo_parser_text(p, token);
@@ -240,7 +248,10 @@ static bool store_number(milo_parser *p, const tensor_reader *r) {
     return true;
   }
   if (token->kind != MILO_TOKEN_NUMBER && !is_word) return milo_parser_expected(p, "a number");
-  if (milo_scalar_parse(text, token->bytes, r->dtype, p->numbers.data, r->count, &why)) return true;
+  if (milo_scalar_parse(text, token->bytes, r->dtype, p->numbers.data, r->count, &why)) {
+    if (why) note_overflow(p, token->offset, r->dtype);
+    return true;
+  }
   if (!why)
     return is_word ? milo_parser_expected(p, "a number")
                    : milo_parser_fail(p, token->offset, "'%.*s' is not a number", shown, text);

@@ -177,20 +177,22 @@ static double hex_for_dtype(const char *text, size_t bytes, const number_form *f
 }
 
 static bool parse_float(const char *text, size_t bytes, bool negative, milo_dtype dtype, void *data,
-                        size_t i) {
+                        size_t i, const char **out_why) {
   double value;
+  bool is_word = true;
   number_form form;
   if (equals_fold(text, bytes, "inf") || equals_fold(text, bytes, "infinity"))
     value = HUGE_VAL;
   else if (equals_fold(text, bytes, "nan"))
     value = (double)NAN;
-  else if (!split_number(text, bytes, &form))
+  else if (is_word = false, !split_number(text, bytes, &form))
     return false;
   else if (form.is_hex)
     value = hex_for_dtype(text, bytes, &form, dtype);
   else
     value = decimal_for_dtype(text, bytes, &form, dtype);
   milo_number_store(dtype, data, i, negative ? -value : value);
+  if (!is_word && isinf(milo_number_load(dtype, data, i))) *out_why = "becomes an infinity";
   return true;
 }
 
@@ -203,7 +205,8 @@ bool milo_scalar_parse(const char *text, size_t bytes, milo_dtype dtype, void *d
     text++;
     bytes--;
   }
-  if (milo_dtype_is_float(dtype)) return parse_float(text, bytes, negative, dtype, data, i);
+  if (milo_dtype_is_float(dtype))
+    return parse_float(text, bytes, negative, dtype, data, i, out_why);
 
   number_form form;
   if (!split_number(text, bytes, &form)) {

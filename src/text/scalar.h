@@ -8,7 +8,8 @@
 // Converts a number as MIL writes it (decimal, hexadecimal float, inf, nan; signed) and stores it
 // as element i of data (see milo_number_store). Floats: any form, rounded once to nearest even.
 // Integers: decimal digits within range. False: not such a number; *out_why, if set, is a phrase
-// that says why ("does not fit"), else it is malformed.
+// that says why ("does not fit"), else it is malformed. True with *out_why set: a finite number
+// became an infinity.
 bool milo_scalar_parse(const char *text, size_t bytes, milo_dtype dtype, void *data, size_t i,
                        const char **out_why);
 

@@ -54,6 +54,32 @@ json "check --json" "[x['ok'] for x in j] == [True, False]"
 # A weight file that is there is checked.
 mkdir weights && printf 'not a blob file' >weights/block.bin && cp "$MILO_SOURCE/tests/data/block.mil" .
 refuse 1 "is too short" check block.mil
+# Allowed, and most likely wrong.
+cat >odd.mil <<'MIL'
+program(1.3) {
+  func main<ios99>(tensor<fp32, [2]> x) {
+    fp32 big = const()[val = fp32(1e400)];
+    tensor<fp16, [3]> h = const()[val = tensor<fp16, [3]>([65519, 65520, -inf])];
+    tensor<fp32, [2]> y = sofmax(x = x);
+    tensor<fp32, [2]> z = sofmax(x = y);
+    tensor<fp32, [2]> w = zzzzzzzzzz<IOS18>(x = y);
+  } -> (z, w, big, h);
+}
+MIL
+check "check warns" bash -c "'$milo' check odd.mil >odd.out 2>odd.err && grep -q 'odd.mil: ok' odd.out"
+for words in "odd.mil:2:3: warning: Milo knows no opset ios99" "odd.mil:5:27: warning: sofmax is not" \
+  "did you mean softmax?" "odd.mil:7:27: warning: zzzzzzzzzz is not" \
+  "odd.mil:3:35: warning: this number is beyond the range of fp32" \
+  "odd.mil:4:67: warning: this number is beyond the range of fp16"; do
+  check "warns: $words" grep -qF "$words" odd.err
+done
+check "each once" [ "$(grep -c ': warning: ' odd.err)" = 5 ]
+check "strictly they are errors" bash -c "'$milo' check --strict odd.mil >odd.out 2>odd.err; [ \$? = 1 ]"
+check "which say so" bash -c "grep -q 'warning: sofmax' odd.err && ! grep -q ok odd.out"
+check "what has no warnings is right strictly too" "$milo" check --strict twice.mil
+check "check --json holds them" bash -c "'$milo' check --json odd.mil"
+json "check --json warnings" "j[0]['ok'] and 'sofmax' in j[0]['warnings']"
+
 # Weights do not move with a text; who formats it into another folder is told.
 mkdir moved && cp block.mil stays.mil
 check "fmt into another folder names the weights left behind" bash -c \
