@@ -139,10 +139,14 @@ MILO_API milo_dtype milo_dtype_find(const char *name);
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
+/* Wherever a path is read or written once, pipes will do, and /dev/stdin, /dev/stdout and
+   /dev/fd/N are the open descriptors themselves, read and written from where they stand. */
+
 /* A whole file, with a NUL after its end; released with milo_free. */
 MILO_API MILO_MUST_USE milo_status milo_file_load(milo_ctx *ctx, const char *path, char **out_data,
                                                   size_t *out_bytes);
-/* Atomic: a temporary file beside path, synced, then renamed; a failure leaves the old file. */
+/* Atomic: a temporary file beside path, synced, then renamed; a failure leaves the old file. What
+   is no regular file (a pipe, a descriptor) is written directly. */
 MILO_API MILO_MUST_USE milo_status milo_file_save(milo_ctx *ctx, const char *path, const void *data,
                                                   size_t bytes);
 
@@ -160,6 +164,11 @@ typedef struct milo_array {
 MILO_API MILO_MUST_USE milo_status milo_array_create(milo_ctx *ctx, milo_dtype dtype, int rank,
                                                      const int64_t *shape, milo_array *out_array);
 MILO_API void milo_array_deinit(milo_array *array);
+/* The same numbers as another type. Floats are rounded to the nearest; a number that the type has
+   no room for is MILO_ERR_INVALID: a finite one that would become infinite, and, for integers and
+   bools, a fraction, a NaN, or one out of range. */
+MILO_API MILO_MUST_USE milo_status milo_array_cast(milo_ctx *ctx, const milo_array *array,
+                                                   milo_dtype dtype, milo_array *out_array);
 /* NumPy format, versions 1-3, C order. bf16 and fp8 have no NumPy type: MILO_ERR_UNSUPPORTED. */
 MILO_API MILO_MUST_USE milo_status milo_npy_load(milo_ctx *ctx, const char *path,
                                                  milo_array *out_array);
@@ -169,7 +178,8 @@ MILO_API MILO_MUST_USE milo_status milo_npy_save(milo_ctx *ctx, const char *path
 
 /* ---- programs ------------------------------------------------------------------------------- */
 
-/* A .mil text file; weight blobs named "@model_path/..." are looked for in the file's folder. */
+/* A .mil text file; weight blobs named "@model_path/..." are looked for in the file's folder (the
+   current one for an open descriptor). */
 MILO_API MILO_MUST_USE milo_status milo_program_load(milo_ctx *ctx, const char *path,
                                                      milo_program **out_program);
 /* text need not end in NUL and is not kept. name: shown in messages. model_path: what

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +36,49 @@ bool milo_file_is_dir(const char *path) {
   return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+int milo_file_descriptor(const char *path) {
+  static const struct {
+    const char *path;
+    int descriptor;  // -1: its number follows
+  } names[] = {{"/dev/stdin", 0},
+               {"/dev/stdout", 1},
+               {"/dev/stderr", 2},
+               {"/dev/fd/", -1},
+               {"/proc/self/fd/", -1}};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const size_t bytes = strlen(names[i].path);
+    if (strncmp(path, names[i].path, bytes) != 0) continue;
+    const char *rest = path + bytes;
+    if (names[i].descriptor >= 0) {
+      if (*rest == '\0') return names[i].descriptor;
+      continue;
+    }
+    char *end;
+    const long number = strtol(rest, &end, 10);
+    if (*rest >= '0' && *rest <= '9' && *end == '\0' && number <= INT_MAX) return (int)number;
+  }
+  return -1;
+}
+
+// open(), or one more descriptor for what the path names as open.
+static int open_path(const char *path, int flags) {
+  const int descriptor = milo_file_descriptor(path);
+  return descriptor < 0 ? open(path, flags | O_CLOEXEC) : fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+}
+
+// Others may have set a pipe that we share not to block. True: try again.
+static bool wait_until_ready(int fd, short events) {
+  if (errno == EINTR) return true;
+  if (errno != EAGAIN && errno != EWOULDBLOCK) return false;
+  struct pollfd waiting = {.fd = fd, .events = events};
+  return poll(&waiting, 1, -1) >= 0 || errno == EINTR;
+}
+
 // ---- reading ------------------------------------------------------------------------------------
 
 static milo_status open_for_reading(const char *path, milo_diag *diag, int *out_fd,
                                     struct stat *out_info) {
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  const int fd = open_path(path, O_RDONLY);
   if (fd < 0) return fail_errno(diag, "open", path);
   milo_status status = MILO_OK;
   if (fstat(fd, out_info) != 0)
@@ -60,23 +99,17 @@ static milo_status fail_too_large(const char *path, size_t max_bytes, milo_diag 
                    path, max_bytes);
 }
 
-milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag, void **out_data,
-                           size_t *out_bytes) {
-  *out_data = NULL;
-  *out_bytes = 0;
-  int fd = -1;
-  struct stat info = {0};
-  MILO_TRY(open_for_reading(path, diag, &fd, &info));
+// All of fd, from where it stands.
+static milo_status read_all(int fd, const struct stat *info, const char *path, size_t max_bytes,
+                            milo_diag *diag, void **out_data, size_t *out_bytes) {
   milo_status status = MILO_OK;
   char *data = NULL;
   size_t bytes = 0;
   // A regular file says how long it is; pipes and files of /proc do not, and any may grow
   // meanwhile.
-  size_t capacity = S_ISREG(info.st_mode) && info.st_size > 0 ? (size_t)info.st_size + 1 : 65536;
-  if (max_bytes && S_ISREG(info.st_mode) && info.st_size > 0 && (size_t)info.st_size > max_bytes) {
-    status = fail_too_large(path, max_bytes, diag);
-    goto done;
-  }
+  const bool has_size = S_ISREG(info->st_mode) && info->st_size > 0;
+  size_t capacity = has_size ? (size_t)info->st_size + 2 : 65536;
+  if (max_bytes && capacity > max_bytes + 2) capacity = max_bytes + 2;
   for (;;) {
     if (!data || bytes + 1 >= capacity) {
       if (data && !milo_size_mul(capacity, 2, &capacity)) capacity = SIZE_MAX;
@@ -84,32 +117,40 @@ milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag, 
       if (!grown) {
         status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY,
                            "out of memory reading '%s' (%zu bytes)", path, capacity);
-        goto done;
+        break;
       }
       data = grown;
     }
     size_t room = capacity - bytes - 1;
     if (room > CHUNK) room = CHUNK;
-    if (room == 0) room = 1, capacity = bytes + 2;
     const ssize_t got = read(fd, data + bytes, room);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      status = fail_errno(diag, "read", path);
-      goto done;
-    }
-    if (got == 0) break;
+    if (got < 0 && wait_until_ready(fd, POLLIN)) continue;
+    if (got < 0) status = fail_errno(diag, "read", path);
+    if (got <= 0) break;
     bytes += (size_t)got;
     if (max_bytes && bytes > max_bytes) {
       status = fail_too_large(path, max_bytes, diag);
-      goto done;
+      break;
     }
+  }
+  if (status != MILO_OK) {
+    free(data);
+    return status;
   }
   data[bytes] = '\0';
   *out_data = data;
   *out_bytes = bytes;
-  data = NULL;
-done:
-  free(data);
+  return MILO_OK;
+}
+
+milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag, void **out_data,
+                           size_t *out_bytes) {
+  *out_data = NULL;
+  *out_bytes = 0;
+  int fd = -1;
+  struct stat info = {0};
+  MILO_TRY(open_for_reading(path, diag, &fd, &info));
+  const milo_status status = read_all(fd, &info, path, max_bytes, diag, out_data, out_bytes);
   close(fd);
   return status;
 }
@@ -120,16 +161,21 @@ milo_status milo_file_map(const char *path, milo_diag *diag, milo_mapping *out) 
   struct stat info = {0};
   MILO_TRY(open_for_reading(path, diag, &fd, &info));
   milo_status status = MILO_OK;
-  if (!S_ISREG(info.st_mode)) {
-    status =
-        milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "cannot map '%s': not a regular file", path);
+  void *data = NULL;
+  // A descriptor may stand somewhere inside of its file.
+  if (!S_ISREG(info.st_mode) || milo_file_descriptor(path) >= 0) {
+    status = read_all(fd, &info, path, 0, diag, &data, &out->bytes);
+    out->is_copy = status == MILO_OK;
   } else if (info.st_size > 0) {
-    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED)
+    data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) {
       status = fail_errno(diag, "map", path);
-    else
-      *out = (milo_mapping){data, (size_t)info.st_size};
+      data = NULL;
+    } else {
+      out->bytes = (size_t)info.st_size;
+    }
   }
+  out->data = data;
   close(fd);
   return status;
 }
@@ -139,7 +185,10 @@ void milo_file_unmap(milo_mapping *mapping) {
     const void *readable;
     void *memory;
   } data = {mapping->data};
-  if (mapping->data) munmap(data.memory, mapping->bytes);
+  if (mapping->is_copy)
+    free(data.memory);
+  else if (mapping->data)
+    munmap(data.memory, mapping->bytes);
   *mapping = (milo_mapping){0};
 }
 
@@ -228,8 +277,10 @@ milo_status milo_writer_open(const char *path, milo_diag *diag, milo_writer **ou
   *out = NULL;
   milo_writer *writer = calloc(1, sizeof *writer);
   struct stat info;
-  const bool exists = stat(path, &info) == 0;
-  if (!writer || !(writer->path = exists ? realpath(path, NULL) : strdup(path))) {
+  const bool is_open = milo_file_descriptor(path) >= 0;
+  const bool exists = !is_open && stat(path, &info) == 0;
+  const bool is_regular = exists && S_ISREG(info.st_mode);
+  if (!writer || !(writer->path = is_regular ? realpath(path, NULL) : strdup(path))) {
     const milo_status status = fail_errno(diag, "write", path);
     free(writer);
     return status;
@@ -238,8 +289,8 @@ milo_status milo_writer_open(const char *path, milo_diag *diag, milo_writer **ou
   if (exists && S_ISDIR(info.st_mode)) {
     errno = EISDIR;
     writer->fd = -1;
-  } else if (exists && !S_ISREG(info.st_mode)) {
-    writer->fd = open(path, O_WRONLY | O_CLOEXEC);
+  } else if (is_open || (exists && !is_regular)) {
+    writer->fd = open_path(path, O_WRONLY);
   } else if (exists && access(path, W_OK) != 0) {
     writer->fd = -1;  // a read-only file is meant to stay, though its folder would let us
   } else {
@@ -281,7 +332,7 @@ milo_status milo_writer_write(milo_writer *writer, const void *data, size_t byte
   size_t left = bytes;
   while (left > 0) {
     const ssize_t put = write(writer->fd, rest, left < CHUNK ? left : CHUNK);
-    if (put < 0 && errno == EINTR) continue;
+    if (put < 0 && wait_until_ready(writer->fd, POLLOUT)) continue;
     if (put <= 0) {
       if (put == 0) errno = ENOSPC;
       writer->failed = true;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Files: read whole, map, and write atomically (temporary file beside the target, fsync, rename,
 // fsync of the folder), so that a crash or a full disk leaves the old file. A target that exists
-// and is no regular file (/dev/stdout, a pipe) is written directly; a symbolic link is followed.
+// and is no regular file (a pipe, a device) is written directly; a symbolic link is followed.
+// /dev/stdin, /dev/stdout, /dev/stderr, /dev/fd/N and /proc/self/fd/N are the open descriptors
+// themselves: they are read and written from where they stand, whatever they lead to (a shell's
+// `>>` keeps what is there, `< file` goes on behind what was read).
 // Temporary files are called <target>.milo-<n>.tmp and locked while they are written: what a killed
 // process leaves is recognized by its lock being free, and removed when the target is written next.
 //
@@ -18,10 +21,12 @@
 MILO_MUST_USE milo_status milo_file_read(const char *path, size_t max_bytes, milo_diag *diag,
                                          void **out_data, size_t *out_bytes);
 
-// Read-only mapping; a file of 0 bytes maps to data NULL.
+// Read-only mapping; a file of 0 bytes maps to data NULL. What cannot be mapped, such as a pipe, is
+// read whole instead.
 typedef struct milo_mapping {
   const void *data;
   size_t bytes;
+  bool is_copy;
 } milo_mapping;
 MILO_MUST_USE milo_status milo_file_map(const char *path, milo_diag *diag, milo_mapping *out);
 void milo_file_unmap(milo_mapping *mapping);
@@ -49,6 +54,8 @@ MILO_MUST_USE milo_status milo_file_write(const char *path, const void *data, si
 // Creates a folder and its parents; fine if it exists.
 MILO_MUST_USE milo_status milo_file_make_dir(const char *path, milo_diag *diag);
 bool milo_file_exists(const char *path);
+// N of a path that names an open descriptor (/dev/stdin is 0), -1 for other paths.
+int milo_file_descriptor(const char *path);
 bool milo_file_is_dir(const char *path);
 
 #endif

@@ -12,7 +12,7 @@ static const char FIRST[] = ".weights.bin", NUMBERED[] = ".weights.";
 
 const char *milo_path_folder(milo_arena *arena, const char *path) {
   const char *slash = strrchr(path, '/');
-  if (!slash) return ".";
+  if (!slash || milo_file_descriptor(path) >= 0) return ".";
   return slash == path ? "/" : milo_arena_strndup(arena, path, (size_t)(slash - path));
 }
 

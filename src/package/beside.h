@@ -30,7 +30,8 @@ void milo_beside_begin(milo_beside *beside, milo_arena *arena, const milo_progra
 // <stem>.weights.bin only where the old text did, and what killed processes left of writing them.
 void milo_beside_sweep(const milo_beside *beside);
 
-// The folder of a path ("." if it names none), and its last part without extension.
+// The folder of a path ("." if it names none, or an open descriptor), and its last part without
+// extension.
 const char *milo_path_folder(milo_arena *arena, const char *path);
 const char *milo_path_stem(milo_arena *arena, const char *path);
 

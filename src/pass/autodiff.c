@@ -49,12 +49,15 @@ static void mark_wants(const milo_func *func, bool *wants) {
 
 // ---- one operation ----
 
+// Of the command, and of the library.
+#define GIVE_SHAPES \
+  "give the inputs that leave theirs open a shape: --shape NAME=4,3 (milo_grad_options.inputs)"
+
 static milo_status check_static(const milo_op *op, const milo_value *value, milo_diag *diag) {
   if (value->type.kind != MILO_TYPE_TENSOR || milo_type_is_static(&value->type)) return MILO_OK;
   return milo_fail(
       diag, op->loc, MILO_ERR_UNSUPPORTED,
-      "the gradient of %s needs a known shape, but %s has unknown dimensions\ngive the "
-      "inputs concrete shapes",
+      "the gradient of %s needs a known shape, but %s has unknown dimensions\n" GIVE_SHAPES,
       op->name, value->name);
 }
 
@@ -171,10 +174,10 @@ static milo_status add_seeds(milo_grad *g, milo_func *func, const char *prefix,
     milo_value *output = func->body->outputs[i];
     if (!is_differentiable(&output->type)) continue;
     if (!milo_type_is_static(&output->type))
-      return milo_fail(g->builder.diag, func->loc, MILO_ERR_UNSUPPORTED,
-                       "output %s has unknown dimensions: its gradient's shape is not known\ngive "
-                       "the inputs concrete shapes",
-                       output->name);
+      return milo_fail(
+          g->builder.diag, func->loc, MILO_ERR_UNSUPPORTED,
+          "output %s has unknown dimensions: its gradient's shape is not known\n" GIVE_SHAPES,
+          output->name);
     const char *name = grad_name(names, func, prefix, "seed", output->name, g->builder.diag);
     if (name == NULL) return MILO_ERR_INVALID;
     milo_value *seed = milo_func_add_param(func, name, output->type);
@@ -225,8 +228,7 @@ static milo_status check_wrt(const milo_func *func, const milo_value *param, mil
                      "input %s is not floating-point: it has no gradient", param->name);
   if (!milo_type_is_static(&param->type))
     return milo_fail(diag, func->loc, MILO_ERR_UNSUPPORTED,
-                     "input %s has unknown dimensions\ngive the inputs concrete shapes",
-                     param->name);
+                     "input %s has unknown dimensions\n" GIVE_SHAPES, param->name);
   return MILO_OK;
 }
 

@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/npy.h"
 #include "base/number.h"
-#include "package/npy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

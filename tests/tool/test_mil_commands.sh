@@ -111,6 +111,64 @@ refuse 1 "has no input 'z'" run twice.mil --input z=x.npy
 refuse 1 "takes NAME=FILE.npy" run twice.mil --input x.npy
 refuse 1 "is given twice" run twice.mil --input x=x.npy --input x=x.npy
 refuse 1 "but x.npy holds fp32" run twice.mil --function other --input a=x.npy
+
+# Outputs that go to no folder are summed up; those that go to one are not.
+check "run prints a summary" "$milo" run twice.mil --input x=x.npy --random 1
+prints "output  y: tensor<fp32, [2, 3]>  min 1  mean 3.5  max 6  NaN 0"
+prints "output  n: tensor<int32, [2, 3]>  min 1  mean 3.5  max 6  NaN 0"
+check "run --json has it too" "$milo" run twice.mil --input x=x.npy --random 1 --json
+json "run --json has it too" "[j['outputs'][0][k] for k in ('min', 'mean', 'max', 'nan')] == [1, 3.5, 6, 0]"
+check "run -o prints none" "$milo" run twice.mil --input x=x.npy --random 1 -o there
+holds "run -o prints none" '^output  y: tensor<fp32, \[2, 3\]>$' "$out"
+cat >odd.mil <<'MIL'
+program(1.3) {
+  func main<ios18>(tensor<fp32, [2]> x, tensor<fp32, [0]> none) {
+    tensor<fp32, [2]> l = log(x = x, epsilon = fp32(0));
+    tensor<fp32, [0]> e = relu(x = none);
+    tensor<bool, [2]> b = greater(x = x, y = fp32(2));
+    fp32 s = reduce_max(x = x, axes = tensor<int32, [1]>([0]), keep_dims = bool(false));
+  } -> (l, e, b, s);
+}
+MIL
+npy() { # FILE DESCR SHAPE BYTES
+  { printf '\x93NUMPY\x01\x00\x76\x00'
+    printf '%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': $3, }"
+    printf "$4"; } >"$1"
+}
+npy odd.npy '<f4' '(2,)' '\x00\x00\x80\xbf\x00\x00\x80\x40' # -1 4
+npy none.npy '<f4' '(0,)' ''
+check "run sums up NaN, nothing, bools, scalars" "$milo" run odd.mil --input x=odd.npy --input none=none.npy
+prints "l: tensor<fp32, [2]>  min 1.38629  mean 1.38629  max 1.38629  NaN 1"
+prints "e: tensor<fp32, [0]>  min -  mean -  max -  NaN 0"
+prints "b: tensor<bool, [2]>  min 0  mean 0.5  max 1  NaN 0"
+prints "s: fp32  min 4  mean 4  max 4  NaN 0"
+
+# NumPy's own types, fp64 and int64, are not what programs take: refused with a hint, or converted.
+npy x64.npy '<f8' '(2, 3)' "$(printf '\\x00\\x00\\x00\\x00\\x00\\x00\\x%s' 'e0\x3f' 'f0\x3f' 'f8\x3f' '00\x40' '04\x40' '08\x40')"
+npy i64.npy '<i8' '(2,)' '\x07\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff' # 7 -1
+npy big.npy '<i8' '(2,)' '\x00\x00\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00' # 2^31 0
+npy four.npy '<f4' '(4,)' '\x00\x00\x80\x3f\x00\x00\x80\x3f\x00\x00\x80\xbf\x00\x00\x00\x40'
+npy huge.npy '<f4' '(4,)' '\x00\x00\x80\x3f\x00\x00\x80\x3f\x00\x00\x80\x7f\x00\x00\x80\x47' # 1 1 inf 65536
+refuse 1 "input x is tensor<fp32, [?, 3]>, but x64.npy holds fp64" run twice.mil --random 1 --input x=x64.npy
+holds "a hint names --cast" '^hint: --cast converts it$' "$err"
+refuse 1 "but i64.npy holds int64" run twice.mil -f other --random 1 --input i=i64.npy
+check "fp64 with --cast" "$milo" run twice.mil --random 1 --cast --input x=x64.npy
+prints "y: tensor<fp32, [2, 3]>  min 1  mean 3.5  max 6  NaN 0"
+check "int64 and fp32 for fp16 with --cast" "$milo" run twice.mil -f other --random 1 --cast --input i=i64.npy --input a=four.npy
+prints "c: tensor<fp16, [4]>  min 0  mean 1  max 2  NaN 0"
+prints "j: tensor<int32, [2]>  min -1  mean 3  max 7  NaN 0"
+refuse 1 "element [0] is 2147483648, which int32 cannot hold" run twice.mil -f other --random 1 --cast --input i=big.npy
+refuse 1 "element [3] is 65536, which fp16 cannot hold" run twice.mil -f other --random 1 --cast --input a=huge.npy
+refuse 1 "is declared" run twice.mil -f other --random 1 --cast --input a=i64.npy
+
+check "run --repeat" "$milo" run twice.mil --input x=x.npy --random 1 --repeat 5
+holds "run --repeat" '^cpu: compiled in [0-9.]+ ms, ran 5 times: median [0-9.e-]+ ms \([0-9.e-]+ to [0-9.e-]+\)$' "$out"
+check "run --repeat --json" "$milo" run twice.mil --input x=x.npy --random 1 --repeat 4 --json
+json "run --repeat --json" "j['runs'] == 4 and 0 < j['run_s_min'] <= j['run_s'] <= j['run_s_max']"
+refuse 2 "--repeat is a number from 1" run twice.mil --input x=x.npy --random 1 --repeat 0
+rm -r there
+MOST=1 refuse 1 "input x has unknown dimensions" grad twice.mil
+holds "grad on open shapes names --shape" '^hint: .*--shape NAME=4,3' "$err"
 refuse 1 "is declared" run twice.mil --random 1 --input x=out_ref/deep/g.npy
 refuse 1 "not a .npy file" run twice.mil --input x=twice.mil
 refuse 1 "has no function none" run twice.mil --function none

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Weight blob files and .npy files: written ones read back, wrong ones are refused with a message,
+// Weight blob files: written ones read back, wrong ones are refused with a message,
 // programs load their weights and save new ones.
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/number.h"
 #include "package/blob.h"
-#include "package/npy.h"
 #include "tap.h"
 #include "text/text.h"
 
@@ -169,91 +168,6 @@ static void test_cut_blob(void) {
   }
 }
 
-// ---- .npy ----
-
-static const milo_dtype npy_types[] = {MILO_BOOL,  MILO_FP16,   MILO_FP32,   MILO_FP64,
-                                       MILO_INT8,  MILO_INT16,  MILO_INT32,  MILO_INT64,
-                                       MILO_UINT8, MILO_UINT16, MILO_UINT32, MILO_UINT64};
-
-static void test_npy_round_trip(void) {
-  const int64_t shapes[][MILO_MAX_RANK] = {{0}, {7}, {2, 3}, {0, 4}, {1, 1, 1, 1, 1, 1, 1, 3}};
-  const int ranks[] = {0, 1, 2, 2, 8};
-  for (size_t t = 0; t < sizeof npy_types / sizeof *npy_types; t++)
-    for (int s = 0; s < 5; s++) {
-      milo_array out, in;
-      CHECK(milo_array_alloc(npy_types[t], ranks[s], shapes[s], &diag, &out) == MILO_OK);
-      for (size_t i = 0; i < out.bytes / (milo_dtype_bits(npy_types[t]) / 8); i++)
-        milo_number_store_int(npy_types[t], out.data, i, (int64_t)i - 1);
-      CHECK(milo_npy_write(in_folder("a.npy"), &out, &diag) == MILO_OK);
-      CHECK(milo_npy_read(in_folder("a.npy"), &diag, &in) == MILO_OK);
-      CHECK(in.dtype == out.dtype && in.rank == out.rank && in.bytes == out.bytes);
-      CHECK(memcmp(in.shape, out.shape, sizeof in.shape) == 0);
-      CHECK(in.bytes == 0 || memcmp(in.data, out.data, in.bytes) == 0);
-      milo_array_deinit(&in);
-      milo_array_deinit(&out);
-    }
-}
-
-// A version 1 file of a header and count bytes 0, 1, 2, ...
-static milo_status decode(const char *header, size_t count, milo_array *out) {
-  unsigned char file[512] = "\x93NUMPY\x01";
-  const size_t bytes = strlen(header);
-  file[8] = (unsigned char)bytes;
-  memcpy(file + 10, header, bytes);
-  for (size_t i = 0; i < count; i++) file[10 + bytes + i] = (unsigned char)i;
-  return milo_npy_decode(file, 10 + bytes + count, "t.npy", &diag, out);
-}
-
-static void test_npy_forms(void) {
-  milo_array array;
-  CHECK(decode("{'descr': '|i1', 'fortran_order': True, 'shape': (2, 3)}", 6, &array) == MILO_OK);
-  CHECK(memcmp(array.data, "\0\2\4\1\3\5", 6) == 0);
-  milo_array_deinit(&array);
-  CHECK(decode("{\"shape\":(2L,),\"descr\":\"|b1\",\"fortran_order\":False,}\n", 2, &array) ==
-        MILO_OK);
-  CHECK(memcmp(array.data, "\0\1", 2) == 0);
-  milo_array_deinit(&array);
-  CHECK(failed_with(decode("{'descr': '>f4', 'fortran_order': False, 'shape': (1,)}", 4, &array),
-                    MILO_ERR_UNSUPPORTED, "big-endian"));
-  CHECK(failed_with(decode("{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}", 8, &array),
-                    MILO_ERR_UNSUPPORTED, "'<c8'"));
-  CHECK(failed_with(decode("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", 8, &array),
-                    MILO_ERR_UNSUPPORTED, "'|O'"));
-  CHECK(failed_with(decode("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 4, &array),
-                    MILO_ERR_INVALID, "truncated"));
-  CHECK(failed_with(decode("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", 8, &array),
-                    MILO_ERR_INVALID, "4 bytes stand behind"));
-  CHECK(failed_with(decode("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,"
-                           " 4611686018427387904)}",
-                           8, &array),
-                    MILO_ERR_INVALID, "truncated"));
-  CHECK(failed_with(decode("{'descr': '<f4', 'fortran_order': False, "
-                           "'shape': (1,1,1,1,1,1,1,1,1)}",
-                           4, &array),
-                    MILO_ERR_UNSUPPORTED, "8 dimensions"));
-  static const char *const malformed[] = {
-      "",
-      "{",
-      "{}",
-      "{'descr': '<f4'}",
-      "{'descr' '<f4', 'fortran_order': False, 'shape': ()}",
-      "{'descr': '<f4', 'fortran_order': Maybe, 'shape': ()}",
-      "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
-      "{'descr': '<f4', 'fortran_order': False, 'shape': (1 2)}",
-      "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
-      "{'descr': '<f4', 'descr': '<f4', 'shape': ()}",
-      "{'descr': '<f4",
-      "{'colour': 'red'}"};
-  for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
-    CHECK(failed_with(decode(malformed[i], 4, &array), MILO_ERR_INVALID, "malformed"));
-  CHECK(failed_with(milo_npy_decode("PK\3\4 something else", 18, "t.npz", &diag, &array),
-                    MILO_ERR_INVALID, "not a .npy file"));
-  const milo_array half = {.dtype = MILO_BF16, .data = folder, .bytes = 2};
-  CHECK(failed_with(milo_npy_write(in_folder("b.npy"), &half, &diag), MILO_ERR_UNSUPPORTED,
-                    "cannot hold bf16"));
-  CHECK(!milo_file_exists(in_folder("b.npy")));
-}
-
 // ---- programs ----
 
 // Saves and loads through the public interface: large constants move to a blob file, and a program
@@ -343,8 +257,6 @@ int main(void) {
   RUN(test_write_and_resolve);
   RUN(test_odd_writers);
   RUN(test_cut_blob);
-  RUN(test_npy_round_trip);
-  RUN(test_npy_forms);
   RUN(test_save);
   RUN(test_without_weights);
   char command[128];

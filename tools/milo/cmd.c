@@ -51,6 +51,29 @@ int finish_stdout(void) {
   return fail_text("standard output could not be written: %s", strerror(errno));
 }
 
+// ---- standard input and output as files ----
+
+static bool stdin_is_taken;
+static char standard_input[] = "/dev/stdin";
+
+const char *input_path(const char *given) {
+  if (strcmp(given, "-") != 0) return given;
+  if (stdin_is_taken) {
+    fail_text("standard input (-) can be read only once");
+    return NULL;
+  }
+  stdin_is_taken = true;
+  return standard_input;
+}
+
+FILE *report_file(const char *output) {
+  static const char *const names[] = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"};
+  bool is_result = output == NULL;
+  for (size_t i = 0; !is_result && i < sizeof names / sizeof *names; i++)
+    is_result = strcmp(output, names[i]) == 0;
+  return is_result ? stderr : stdout;
+}
+
 // ---- options ----
 
 static void print_option(const option *o) {
@@ -89,6 +112,13 @@ static bool store(const command *cmd, const option *o, const char *value, int *o
       return true;
     case OPTION_STRING:
       *(const char **)o->target = value;
+      return true;
+    case OPTION_INPUT:
+      *(const char **)o->target = input_path(value);
+      *out_exit = EXIT_USAGE;
+      return *(const char **)o->target != NULL;
+    case OPTION_OUTPUT:
+      *(const char **)o->target = strcmp(value, "-") == 0 ? "/dev/stdout" : value;
       return true;
     case OPTION_LIST: {
       string_list *list = o->target;
@@ -192,6 +222,14 @@ bool options_parse(const command *cmd, const option *options, common_options *co
         (size_t)args < cmd->min_args ? "an argument is missing" : "there are too many arguments",
         cmd->usage);
     return false;
+  }
+  for (int i = 0; i < args; i++) {
+    const char *path = input_path(argv[i]);
+    if (path == NULL) {
+      *out_exit = EXIT_USAGE;
+      return false;
+    }
+    if (path != argv[i]) argv[i] = standard_input;
   }
   *out_args = args;
   return common_are_usable(cmd, common, out_exit);

@@ -5,6 +5,7 @@
 #define MILO_TOOL_CMD_H
 
 #include <milo/milo.h>
+#include <stdio.h>
 
 // Exit codes: 0 done, 1 failed (a message stands on standard error), 2 wrong usage, 130 stopped by
 // Ctrl-C, as shells have it.
@@ -13,6 +14,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_STOPPED = 130 };
 typedef enum option_kind {
   OPTION_FLAG,    // bool *
   OPTION_STRING,  // const char **
+  OPTION_INPUT,   // const char **: a file to read, "-" for standard input
+  OPTION_OUTPUT,  // const char **: a file to write, "-" for standard output
   OPTION_LIST,    // string_list *: may be given several times
   OPTION_COUNT,   // uint64_t *: a whole number >= 0
   OPTION_NUMBER,  // double *
@@ -39,7 +42,7 @@ typedef struct command {
   const char *usage;          // "run FILE.mil [options]"
   const char *summary;        // one line
   const char *examples;       // lines, indented by two spaces
-  size_t min_args, max_args;  // positional arguments
+  size_t min_args, max_args;  // positional arguments; "-" is standard input
 } command;
 
 // The options every command has.
@@ -55,6 +58,14 @@ typedef struct common_options {
 bool options_parse(const command *cmd, const option *options, common_options *common, int argc,
                    char **argv, int *out_args, int *out_exit);
 void options_deinit(const option *options);  // frees lists
+
+// "-" is standard input, which can be read once: NULL, after a message, for the second "-".
+// Others are themselves. For paths inside of other arguments: options and positional arguments that
+// are files have it behind them.
+const char *input_path(const char *given);
+// Where a command says what it did: standard error if its result goes to standard output (output is
+// NULL or names it), else standard output.
+FILE *report_file(const char *output);
 
 // A context for the common options; NULL after printing why not.
 milo_ctx *open_ctx(const common_options *common);

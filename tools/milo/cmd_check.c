@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: MIT
 // milo check: are these MIL texts right?
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
+#include "data.h"
 
-// Weights are checked where they are there; a text alone is worth checking too.
+// Weights are checked where they are there; a text alone is worth checking too. The text is read
+// once: it may come from a pipe.
 static milo_status check(milo_ctx *ctx, const char *path, bool *out_weights, size_t *out_warnings) {
   milo_program *program = NULL;
   char *text = NULL;
   size_t bytes;
-  milo_status status = milo_file_load(ctx, path, &text, &bytes);
+  char *folder = folder_of(path);
+  milo_status status =
+      folder != NULL ? milo_file_load(ctx, path, &text, &bytes) : MILO_ERR_NO_MEMORY;
   if (status == MILO_OK) {
-    status = milo_program_load(ctx, path, &program);
+    status = milo_program_parse(ctx, text, bytes, path, folder, &program);
     *out_weights = status != MILO_ERR_NOT_FOUND;
     if (!*out_weights) status = milo_program_parse(ctx, text, bytes, path, NULL, &program);
     if (status == MILO_OK) status = milo_program_verify(ctx, program);
@@ -20,6 +25,7 @@ static milo_status check(milo_ctx *ctx, const char *path, bool *out_weights, siz
   }
   milo_program_destroy(program);
   milo_free(text);
+  free(folder);
   return status;
 }
 
@@ -30,7 +36,8 @@ int cmd_check(int argc, char **argv) {
       "Verify MIL texts: syntax, names, types, shapes, arguments, weights. Exit code 0 if all are "
       "right.\nWarns of operations and opsets that Milo does not know and of numbers that become "
       "infinities.",
-      "  milo check model.mil\n",
+      "  milo check model.mil\n"
+      "  generate-mil | milo check -\n",
       1,
       SIZE_MAX};
   bool strict = false;

@@ -12,7 +12,7 @@
 typedef struct request {
   const char *model, *data, *tokenizer, *device;
   uint64_t seq, max_tokens;
-  bool json;
+  bool tokens, json;
 } request;
 
 static bool on_progress(void *user, uint64_t done, uint64_t total) {
@@ -52,13 +52,15 @@ int cmd_eval(int argc, char **argv) {
       "Mean cross-entropy, perplexity and speed of a model over a token stream (.u16, .u32,\n"
       ".tokens, .bin) or a text. MODEL is a llama2.c .bin file or a folder written by milo train.",
       "  milo eval stories260K.bin --data stories.u16\n"
-      "  milo eval out --data more.txt --json\n",
+      "  milo eval out --data more.txt --json\n"
+      "  zcat stories.u16.gz | milo eval out --data - --tokens\n",
       1,
       1};
   request r = {0};
   const option options[] = {
-      {"--data", NULL, OPTION_STRING, &r.data, "FILE", "tokens or text"},
-      {"--tokenizer", "-t", OPTION_STRING, &r.tokenizer, "FILE", "tokenizer.bin, for text"},
+      {"--data", NULL, OPTION_INPUT, &r.data, "FILE", "tokens or text"},
+      {"--tokens", NULL, OPTION_FLAG, &r.tokens, NULL, "--data holds tokens, whatever its name"},
+      {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "tokenizer.bin, for text"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "N", "tokens a chunk (default: the model's longest)"},
       {"--max-tokens", NULL, OPTION_COUNT, &r.max_tokens, "N",
        "score the first N only (whole chunks)"},
@@ -75,23 +77,22 @@ int cmd_eval(int argc, char **argv) {
   stop_on_signal();
   milo_model *model = NULL;
   milo_tokenizer *tokenizer = NULL;
-  token_data data = {0};
+  token_data data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)};
   milo_status status = milo_model_load(ctx, r.model, &model);
-  if (status == MILO_OK && !is_token_file(r.data))
+  if (status == MILO_OK && !data.is_tokens)
     status = find_tokenizer(ctx, r.tokenizer, r.model, &tokenizer);
   if (status == MILO_OK && !file_exists(r.data)) {
     code = fail_text("cannot open '%s': %s", r.data, strerror(errno));
-  } else if (status == MILO_OK && !tokenizer && !is_token_file(r.data)) {
+  } else if (status == MILO_OK && !tokenizer && !data.is_tokens) {
     code = usage_error(&cmd, "%s is text: --tokenizer FILE is needed", r.data);
   } else {
     milo_model_config config = {0};
     if (status == MILO_OK) milo_model_get_config(model, &config);
-    if (status == MILO_OK)
-      status = load_tokens(ctx, r.data, (size_t)config.vocab, tokenizer, &data);
+    if (status == MILO_OK) status = load_tokens(ctx, (size_t)config.vocab, tokenizer, &data);
     if (status == MILO_OK) status = evaluate(&r, ctx, model, &data);
     code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
   }
-  milo_free(data.ids);
+  release_data(&data);
   milo_tokenizer_destroy(tokenizer);
   milo_model_destroy(model);
   milo_ctx_destroy(ctx);

@@ -25,7 +25,7 @@ static bool has_beside(const char *path, const char *name) {
 static void note_weights(const milo_program *program, const char *input, const char *output) {
   static const char prefix[] = "@model_path/";
   struct stat info;
-  if (stat(output, &info) != 0 || !S_ISREG(info.st_mode)) return;
+  if (report_file(output) == stderr || stat(output, &info) != 0 || !S_ISREG(info.st_mode)) return;
   const char *last = "";
   for (size_t f = 0; f < milo_program_function_count(program); f++) {
     const char *function = milo_program_function_name(program, f);
@@ -53,12 +53,13 @@ int cmd_fmt(int argc, char **argv) {
                               "fmt FILE.mil [-o OUT]",
                               "Print a MIL text as Apple's compiler would: canonical layout, names "
                               "in order, exact numbers.",
-                              "  milo fmt model.mil -o model.mil\n",
+                              "  milo fmt model.mil -o model.mil\n"
+                              "  generate-mil | milo fmt -\n",
                               1,
                               1};
   const char *output = NULL;
   const option options[] = {
-      {"--output", "-o", OPTION_STRING, &output, "OUT", "file to write (default: print it)"},
+      {"--output", "-o", OPTION_OUTPUT, &output, "OUT", "file to write (default: print it)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;

@@ -148,7 +148,7 @@ int cmd_generate(int argc, char **argv) {
       1};
   request r = {.prompt = "", .temperature = 0.8, .top_p = 0.9};
   const option options[] = {
-      {"--tokenizer", "-t", OPTION_STRING, &r.tokenizer, "FILE", "tokenizer.bin"},
+      {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "tokenizer.bin"},
       {"--prompt", "-p", OPTION_STRING, &r.prompt, "TEXT", "how the text begins (default: empty)"},
       {"--steps", "-n", OPTION_COUNT, &r.steps, "N",
        "tokens in all, the prompt included (default: the model's longest)"},

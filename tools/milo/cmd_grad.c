@@ -97,7 +97,7 @@ int cmd_grad(int argc, char **argv) {
   const option table[] = {
       {"--wrt", NULL, OPTION_LIST, &wrt, "A,B", "inputs to differentiate (default: all floats)"},
       {"--shape", NULL, OPTION_LIST, &shapes, "NAME=4,3", "shape of an input that leaves it open"},
-      {"--output", "-o", OPTION_STRING, &output, "FILE", "what to write (default: print it)"},
+      {"--output", "-o", OPTION_OUTPUT, &output, "FILE", "what to write (default: print it)"},
       {"--function", NULL, OPTION_STRING, &options.function, "NAME", "default: the first"},
       {"--prefix", NULL, OPTION_STRING, &options.prefix, "NAME",
        "what seeds and gradients are called by instead of grad_"},

@@ -15,47 +15,21 @@ typedef struct runner {
   milo_ctx *ctx;
   const char *path, *function, *device, *output_dir, *seed_text;
   string_list inputs;
-  bool json;
-  uint64_t seed;
+  bool cast, json;
+  uint64_t seed, repeat;
 
   milo_program *program;
   milo_kernel *kernel;
   milo_value_info *in, *out;  // the kernel's, after compiling; in: the program's before
   milo_array *arrays;         // one an input
   size_t in_count, out_count;
-  double compile_s, run_s;
+  double compile_s, *run_s;  // run_s: one a counted run
 } runner;
 
 static double now_s(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-// ---- numbers ----
-
-// bf16 has no .npy type: such values are read and written as fp32.
-static uint16_t bf16_from_float(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  if (isnan(value)) return (uint16_t)(bits >> 16 | 0x40);
-  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float float_from_bf16(uint16_t half) {
-  const uint32_t bits = (uint32_t)half << 16;
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-// Of values that fp16 holds exactly and whose exponent is within its normal range, and of 0.
-static uint16_t fp16_from_exact(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  if (value == 0) return 0;
-  const uint32_t exponent = (bits >> 23 & 0xff) - 127 + 15;
-  return (uint16_t)((bits >> 16 & 0x8000) | exponent << 10 | (bits >> 13 & 0x3ff));
 }
 
 // splitmix64: value i of a stream.
@@ -66,41 +40,25 @@ static uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t i) {
   return z ^ z >> 31;
 }
 
-// Floats: multiples of 1/1024 in [-1, 1), which every float type from fp16 up holds; integers and
-// bools: 0 or 1, good as indices into anything that is not empty.
-static bool fill_random(milo_array *array, uint64_t seed, uint64_t stream) {
-  const size_t element = milo_dtype_bits(array->dtype) / 8;
-  if (element == 0) return false;
-  for (size_t i = 0; i < array->bytes / element; i++) {
-    unsigned char *at = (unsigned char *)array->data + i * element;
+static bool is_float(milo_dtype dtype) {
+  return (dtype >= MILO_FP16 && dtype <= MILO_BF16) || dtype >= MILO_FP8E4M3FN;
+}
+
+// Floats: multiples of 1/1024 in [-1, 1), which fp16 and wider hold exactly; integers and bools: 0
+// or 1, good as indices into anything that is not empty.
+static milo_status make_random(milo_ctx *ctx, const milo_value_info *info, uint64_t seed,
+                               uint64_t stream, milo_array *out) {
+  milo_array wide;
+  milo_status status = milo_array_create(ctx, MILO_FP64, info->rank, info->shape, &wide);
+  if (status != MILO_OK) return status;
+  double *values = wide.data;
+  for (size_t i = 0; i < wide.bytes / sizeof *values; i++) {
     const uint64_t bits = random_bits(seed, stream, i);
-    const float value = (float)((int)(bits >> 53) - 1024) / 1024;
-    const double wide = (double)value;
-    uint16_t half;
-    switch (array->dtype) {
-      case MILO_FP16:
-        half = fp16_from_exact(value);
-        memcpy(at, &half, sizeof half);
-        break;
-      case MILO_BF16:
-        half = bf16_from_float(value);
-        memcpy(at, &half, sizeof half);
-        break;
-      case MILO_FP32:
-        memcpy(at, &value, sizeof value);
-        break;
-      case MILO_FP64:
-        memcpy(at, &wide, sizeof wide);
-        break;
-      case MILO_FP8E4M3FN:
-      case MILO_FP8E5M2:
-        return false;
-      default:  // little-endian: the rest stays 0
-        at[0] = (unsigned char)(bits >> 63);
-        break;
-    }
+    values[i] = is_float(info->dtype) ? ((double)(bits >> 53) - 1024) / 1024 : (double)(bits >> 63);
   }
-  return true;
+  status = milo_array_cast(ctx, &wide, info->dtype, out);
+  milo_array_deinit(&wide);
+  return status;
 }
 
 // ---- inputs ----
@@ -122,22 +80,24 @@ static int load_input(runner *r, const char *given) {
     return fail_text("%s has no input '%.*s'\nhint: milo info %s lists them", r->path,
                      (int)(equals - given), given, r->path);
   if (r->arrays[i].data) return fail_text("input %s is given twice", r->in[i].name);
+  const char *path = input_path(equals + 1);
+  if (path == NULL) return EXIT_USAGE;
   milo_array *array = &r->arrays[i];
-  const milo_status status = milo_npy_load(r->ctx, equals + 1, array);
+  milo_status status = milo_npy_load(r->ctx, path, array);
   if (status != MILO_OK) return fail_with(r->ctx, status);
-  if (r->in[i].dtype == MILO_BF16 && array->dtype == MILO_FP32) {
-    const float *from = array->data;
-    uint16_t *to = array->data;  // each goes where none is read any more
-    array->bytes /= 2;
-    array->dtype = MILO_BF16;
-    for (size_t k = 0; k < array->bytes / 2; k++) {
-      const uint16_t half = bf16_from_float(from[k]);
-      memcpy(&to[k], &half, sizeof half);
-    }
-  }
-  if (array->dtype != r->in[i].dtype)
-    return fail_text("input %s is %s, but %s holds %s", r->in[i].name, r->in[i].type, equals + 1,
-                     milo_dtype_name(array->dtype));
+  const milo_dtype wanted = r->in[i].dtype;
+  if (array->dtype == wanted) return EXIT_OK;
+  // No .npy type is bf16: its values come as fp32.
+  if (!r->cast && !(wanted == MILO_BF16 && array->dtype == MILO_FP32))
+    return fail_text("input %s is %s, but %s holds %s\nhint: --cast converts it", r->in[i].name,
+                     r->in[i].type, path, milo_dtype_name(array->dtype));
+  milo_array cast;
+  status = milo_array_cast(r->ctx, array, wanted, &cast);
+  if (status != MILO_OK)
+    return fail_text("input %s is %s; %s: %s", r->in[i].name, r->in[i].type, path,
+                     milo_error(r->ctx));
+  milo_array_deinit(array);
+  *array = cast;
   return EXIT_OK;
 }
 
@@ -153,13 +113,8 @@ static int make_input(runner *r, size_t i) {
         "input %s (%s) has no fixed shape, so it cannot be random\n"
         "hint: --input %s=FILE.npy",
         info->name, info->type, info->name);
-  const milo_status status =
-      milo_array_create(r->ctx, info->dtype, info->rank, info->shape, &r->arrays[i]);
-  if (status != MILO_OK) return fail_with(r->ctx, status);
-  return fill_random(&r->arrays[i], r->seed, i)
-             ? EXIT_OK
-             : fail_text("input %s: random values of type %s are not offered", info->name,
-                         info->type);
+  const milo_status status = make_random(r->ctx, info, r->seed, i, &r->arrays[i]);
+  return status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
 }
 
 // ---- outputs ----
@@ -179,23 +134,27 @@ static int make_folder(const char *path) {
   return code;
 }
 
-static int save_output(runner *r, size_t i, const char *path) {
+// The values that an output's buffer holds, not to be freed.
+static milo_array output_array(const runner *r, size_t i) {
   const milo_value_info *info = &r->out[i];
-  milo_array array;
-  const bool widen = info->dtype == MILO_BF16;
-  milo_status status =
-      milo_array_create(r->ctx, widen ? MILO_FP32 : info->dtype, info->rank, info->shape, &array);
-  if (status != MILO_OK) return fail_with(r->ctx, status);
-  const void *data = milo_buffer_data(milo_kernel_buffer(r->kernel, info->name));
-  if (widen) {
-    const uint16_t *halves = data;
-    float *floats = array.data;
-    for (size_t k = 0; k < array.bytes / 4; k++) floats[k] = float_from_bf16(halves[k]);
-  } else if (array.bytes > 0) {
-    memcpy(array.data, data, array.bytes);
+  milo_buffer *buffer = milo_kernel_buffer(r->kernel, info->name);
+  milo_array array = {.dtype = info->dtype,
+                      .rank = info->rank,
+                      .data = milo_buffer_data(buffer),
+                      .bytes = milo_buffer_bytes(buffer)};
+  memcpy(array.shape, info->shape, sizeof array.shape);
+  return array;
+}
+
+static int save_output(runner *r, size_t i, const char *path) {
+  milo_array array = output_array(r, i), wide;
+  if (array.dtype != MILO_BF16) {
+    const milo_status status = milo_npy_save(r->ctx, path, &array);
+    return status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
   }
-  status = milo_npy_save(r->ctx, path, &array);
-  milo_array_deinit(&array);
+  milo_status status = milo_array_cast(r->ctx, &array, MILO_FP32, &wide);
+  if (status == MILO_OK) status = milo_npy_save(r->ctx, path, &wide);
+  milo_array_deinit(&wide);
   return status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
 }
 
@@ -219,44 +178,123 @@ static int save_outputs(runner *r) {
 
 // ---- report ----
 
-static void print_values(const runner *r, const char *key, const milo_value_info *values,
-                         size_t count) {
-  if (r->json) printf("\"%s\": [", key);
-  for (size_t i = 0; i < count; i++) {
-    if (!r->json) {
-      printf("%-7s %s: %s\n", key, values[i].name, values[i].type);
+// Of an output's numbers; NaN count for none.
+typedef struct summary {
+  double min, mean, max;
+  size_t nans, numbers;  // those that are not NaN
+} summary;
+
+static milo_status summarize(const runner *r, size_t i, summary *out) {
+  *out = (summary){.min = (double)NAN, .mean = (double)NAN, .max = (double)NAN};
+  const milo_array array = output_array(r, i);
+  milo_array wide;
+  const milo_status status = milo_array_cast(r->ctx, &array, MILO_FP64, &wide);
+  if (status != MILO_OK) return status;
+  const double *values = wide.data;
+  double sum = 0;
+  for (size_t k = 0; k < wide.bytes / sizeof *values; k++) {
+    if (isnan(values[k])) {
+      out->nans++;
       continue;
     }
-    printf("%s{\"name\": ", i > 0 ? ", " : "");
-    json_string(stdout, values[i].name);
-    printf(", \"type\": ");
-    json_string(stdout, values[i].type);
-    printf(", \"shape\": [");
-    for (int d = 0; d < values[i].rank; d++)
-      printf("%s%" PRId64, d > 0 ? ", " : "", values[i].shape[d]);
-    printf("]}");
+    if (out->numbers == 0 || values[k] < out->min) out->min = values[k];
+    if (out->numbers == 0 || values[k] > out->max) out->max = values[k];
+    sum += values[k];
+    out->numbers++;
+  }
+  if (out->numbers > 0) out->mean = sum / (double)out->numbers;
+  milo_array_deinit(&wide);
+  return MILO_OK;
+}
+
+static void print_summary(const runner *r, const summary *s) {
+  const struct {
+    const char *name;
+    double value;
+  } numbers[] = {{"min", s->min}, {"mean", s->mean}, {"max", s->max}};
+  for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+    printf(r->json ? ", \"%s\": " : "  %s ", numbers[k].name);
+    if (r->json)
+      json_number(stdout, numbers[k].value);
+    else if (s->numbers == 0)
+      putchar('-');
+    else
+      printf("%.6g", numbers[k].value);
+  }
+  printf(r->json ? ", \"nan\": %zu" : "  NaN %zu", s->nans);
+}
+
+static void print_value(const runner *r, const char *key, const milo_value_info *value) {
+  if (!r->json) {
+    printf("%-7s %s: %s", key, value->name, value->type);
+    return;
+  }
+  printf("{\"name\": ");
+  json_string(stdout, value->name);
+  printf(", \"type\": ");
+  json_string(stdout, value->type);
+  printf(", \"shape\": [");
+  for (int d = 0; d < value->rank; d++) printf("%s%" PRId64, d > 0 ? ", " : "", value->shape[d]);
+  putchar(']');
+}
+
+static void print_inputs(const runner *r) {
+  if (r->json) printf("\"inputs\": [");
+  for (size_t i = 0; i < r->in_count; i++) {
+    if (r->json && i > 0) printf(", ");
+    print_value(r, "input", &r->in[i]);
+    putchar(r->json ? '}' : '\n');
   }
   if (r->json) printf("], ");
 }
 
+// With a summary of each if they went to no folder.
+static milo_status print_outputs(const runner *r) {
+  if (r->json) printf("\"outputs\": [");
+  for (size_t i = 0; i < r->out_count; i++) {
+    if (r->json && i > 0) printf(", ");
+    print_value(r, "output", &r->out[i]);
+    if (!r->output_dir) {
+      summary s;
+      const milo_status status = summarize(r, i, &s);
+      if (status != MILO_OK) return status;
+      print_summary(r, &s);
+    }
+    putchar(r->json ? '}' : '\n');
+  }
+  if (r->json) printf("], ");
+  return MILO_OK;
+}
+
+static int compare_times(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
 static int report(const runner *r) {
   const char *device = r->device ? r->device : "cpu";
+  const size_t n = (size_t)r->repeat;
+  qsort(r->run_s, n, sizeof *r->run_s, compare_times);
+  const double median = (r->run_s[(n - 1) / 2] + r->run_s[n / 2]) / 2;
+  const double least = r->run_s[0], most = r->run_s[n - 1];
   if (r->json) {
     printf("{\"device\": ");
     json_string(stdout, device);
     printf(", ");
   }
-  print_values(r, r->json ? "inputs" : "input", r->in, r->in_count);
-  print_values(r, r->json ? "outputs" : "output", r->out, r->out_count);
-  if (r->json) {
-    printf("\"compile_s\": ");
-    json_number(stdout, r->compile_s);
-    printf(", \"run_s\": ");
-    json_number(stdout, r->run_s);
-    puts("}");
-  } else {
-    printf("%s: compiled in %.3f ms, ran in %.3f ms\n", device, 1e3 * r->compile_s, 1e3 * r->run_s);
-  }
+  print_inputs(r);
+  const milo_status status = print_outputs(r);
+  if (status != MILO_OK) return fail_with(r->ctx, status);
+  if (r->json)
+    printf(
+        "\"compile_s\": %.6g, \"runs\": %zu, \"run_s\": %.6g, \"run_s_min\": %.6g, "
+        "\"run_s_max\": %.6g}\n",
+        r->compile_s, n, median, least, most);
+  else if (n == 1)
+    printf("%s: compiled in %.3f ms, ran in %.3f ms\n", device, 1e3 * r->compile_s, 1e3 * median);
+  else
+    printf("%s: compiled in %.3f ms, ran %zu times: median %.4g ms (%.4g to %.4g)\n", device,
+           1e3 * r->compile_s, n, 1e3 * median, 1e3 * least, 1e3 * most);
   return finish_stdout();
 }
 
@@ -319,7 +357,8 @@ static int run(runner *r) {
   r->in_count = milo_program_inputs(r->program, r->function, NULL, 0);
   r->in = calloc(r->in_count + 1, sizeof *r->in);
   r->arrays = calloc(r->in_count + 1, sizeof *r->arrays);
-  if (!r->in || !r->arrays) return fail_text("out of memory");
+  r->run_s = calloc((size_t)r->repeat, sizeof *r->run_s);
+  if (!r->in || !r->arrays || !r->run_s) return fail_text("out of memory");
   milo_program_inputs(r->program, r->function, r->in, r->in_count);
   for (size_t i = 0; i < r->inputs.count; i++) {
     const int code = load_input(r, r->inputs.items[i]);
@@ -332,9 +371,13 @@ static int run(runner *r) {
   int code = compile(r);
   if (code != EXIT_OK) return code;
   status = bind_inputs(r);
-  const double start = now_s();
-  if (status == MILO_OK) status = milo_kernel_run(r->kernel);
-  r->run_s = now_s() - start;
+  // Of several, one before the first fills caches and is not counted.
+  if (status == MILO_OK && r->repeat > 1) status = milo_kernel_run(r->kernel);
+  for (size_t i = 0; i < r->repeat && status == MILO_OK; i++) {
+    const double start = now_s();
+    status = milo_kernel_run(r->kernel);
+    r->run_s[i] = now_s() - start;
+  }
   if (status != MILO_OK) return fail_with(r->ctx, status);
   code = save_outputs(r);
   return code == EXIT_OK ? report(r) : code;
@@ -344,19 +387,26 @@ int cmd_run(int argc, char **argv) {
   static const command cmd = {
       "run",
       "run FILE.mil [options]",
-      "Run a program on arrays and write its outputs as .npy files. Inputs whose shape the text\n"
-      "leaves open take that of their file.",
+      "Run a program on arrays and write its outputs as .npy files, or, without a folder for "
+      "them,\n"
+      "print type, least, mean and greatest value and the number of NaNs of each. Inputs whose\n"
+      "shape the text leaves open take that of their file.",
       "  milo run model.mil --input x=x.npy --output-dir out\n"
-      "  milo run model.mil --random 1 --device ref\n",
+      "  milo run model.mil --random 1 --device ref\n"
+      "  milo run model.mil --input x=doubles.npy --cast --repeat 20\n",
       1,
       1};
-  runner r = {0};
+  runner r = {.repeat = 1};
   const option options[] = {
       {"--input", "-i", OPTION_LIST, &r.inputs, "NAME=FILE", "an input's .npy file"},
       {"--random", NULL, OPTION_STRING, &r.seed_text, "SEED",
        "random values for inputs that are not given"},
+      {"--cast", NULL, OPTION_FLAG, &r.cast, NULL,
+       "convert arrays of another element type; values that do not fit are refused"},
       {"--output-dir", "-o", OPTION_STRING, &r.output_dir, "DIR",
-       "where NAME.npy of each output goes"},
+       "where NAME.npy of each output goes (default: print a summary)"},
+      {"--repeat", "-n", OPTION_COUNT, &r.repeat, "N",
+       "run N times, after one that is not counted, and print the median time"},
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "ref or cpu (default cpu)"},
       {"--function", "-f", OPTION_STRING, &r.function, "NAME", "default: the first"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
@@ -373,12 +423,17 @@ int cmd_run(int argc, char **argv) {
     options_deinit(options);
     return usage_error(&cmd, "--random takes a whole number, not '%s'", r.seed_text);
   }
+  if (r.repeat == 0 || r.repeat > 1000000) {
+    options_deinit(options);
+    return usage_error(&cmd, "--repeat is a number from 1 to 1000000");
+  }
   r.path = argv[0];
   r.json = common.json;
   r.ctx = open_ctx(&common);
   code = r.ctx ? run(&r) : EXIT_FAILED;
   for (size_t i = 0; r.arrays && i < r.in_count; i++) milo_array_deinit(&r.arrays[i]);
   free(r.arrays);
+  free(r.run_s);
   free(r.in);
   free(r.out);
   milo_kernel_destroy(r.kernel);

@@ -21,7 +21,7 @@ int cmd_stories(int argc, char **argv) {
       {"--count", "-n", OPTION_COUNT, &count, "N", "stories (default 1000)"},
       {"--seed", NULL, OPTION_COUNT, &seed, "S",
        "the same seed gives the same stories (default 0)"},
-      {"--output", "-o", OPTION_STRING, &output, "FILE", "what to write (default: print it)"},
+      {"--output", "-o", OPTION_OUTPUT, &output, "FILE", "what to write (default: print it)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;
@@ -43,9 +43,11 @@ int cmd_stories(int argc, char **argv) {
   if (status != MILO_OK)
     code = fail_with(ctx, status);
   else if (output != NULL && common.json)
-    printf("{\"stories\": %llu, \"text_bytes\": %zu}\n", (unsigned long long)count, bytes);
+    fprintf(report_file(output), "{\"stories\": %llu, \"text_bytes\": %zu}\n",
+            (unsigned long long)count, bytes);
   else if (output != NULL)
-    printf("%s: %llu stories, %zu bytes\n", output, (unsigned long long)count, bytes);
+    fprintf(report_file(output), "%s: %llu stories, %zu bytes\n", output, (unsigned long long)count,
+            bytes);
   milo_ctx_destroy(ctx);
   free(text);
   const int flushed = finish_stdout();

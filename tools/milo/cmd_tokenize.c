@@ -16,9 +16,8 @@ typedef struct request {
   bool json;
 } request;
 
-// What was done: on standard output, or on standard error if that holds the result itself.
 static void report(const request *r, size_t tokens, size_t bytes) {
-  FILE *file = r->output ? stdout : stderr;
+  FILE *file = report_file(r->output);
   if (r->json)
     fprintf(file, "{\"tokens\": %zu, \"text_bytes\": %zu}\n", tokens, bytes);
   else if (r->output)
@@ -123,7 +122,8 @@ int cmd_tokenize(int argc, char **argv) {
       "(decode). Lines \"<|endoftext|>\" separate documents; a text without them is one document.",
       "  milo tokenize train stories.txt --vocab 512 -o tok.bin\n"
       "  milo tokenize encode stories.txt --tokenizer tok.bin -o stories.tokens\n"
-      "  milo tokenize decode stories.tokens --tokenizer tok.bin\n",
+      "  milo tokenize decode stories.tokens --tokenizer tok.bin\n"
+      "  milo stories | milo tokenize encode - --tokenizer tok.bin -o stories.tokens\n",
       2,
       2};
   static const struct {
@@ -136,8 +136,8 @@ int cmd_tokenize(int argc, char **argv) {
   request r = {.vocab = 512};
   const option options[] = {
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N", "train: tokens in all (default 512)"},
-      {"--tokenizer", "-t", OPTION_STRING, &r.tokenizer, "FILE", "encode, decode: tokenizer.bin"},
-      {"--output", "-o", OPTION_STRING, &r.output, "FILE", "what to write (default: print it)"},
+      {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "encode, decode: tokenizer.bin"},
+      {"--output", "-o", OPTION_OUTPUT, &r.output, "FILE", "what to write (default: print it)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;

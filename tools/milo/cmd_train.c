@@ -13,7 +13,7 @@
 
 typedef struct request {
   const char *data, *model, *init, *out, *device, *tokenizer;
-  bool resume, force, json;
+  bool tokens, resume, force, json;
   uint64_t vocab, steps, stop_after, batch, seq, accumulate, warmup, seed, eval_every, eval_batches,
       save_every;
   double lr, min_lr_ratio, beta1, beta2, epsilon, weight_decay, clip, val_fraction;
@@ -190,15 +190,13 @@ static milo_status choose_model(const request *r, job *j, milo_model_config *out
   return status;
 }
 
-static milo_status train_tokenizer(const request *r, job *j, size_t vocab) {
-  char *text = NULL;
-  size_t bytes = 0;
-  milo_status status = milo_file_load(j->ctx, r->data, &text, &bytes);
-  if (status == MILO_OK) status = milo_tokenizer_train(j->ctx, text, bytes, vocab, &j->tokenizer);
-  milo_free(text);
+static milo_status train_tokenizer(job *j, size_t vocab) {
+  milo_status status = load_text(j->ctx, &j->data);
+  if (status == MILO_OK)
+    status = milo_tokenizer_train(j->ctx, j->data.text, j->data.text_bytes, vocab, &j->tokenizer);
   if (status == MILO_OK)
     fprintf(stderr, "tokenizer: %zu tokens learnt from %zu bytes\n",
-            milo_tokenizer_vocab(j->tokenizer), bytes);
+            milo_tokenizer_vocab(j->tokenizer), j->data.text_bytes);
   return status;
 }
 
@@ -206,7 +204,7 @@ static milo_status train_tokenizer(const request *r, job *j, size_t vocab) {
 static int check_tokenizer(const command *cmd, const request *r, const job *j,
                            const milo_model_config *config) {
   const char *weights = r->init ? r->init : r->resume ? r->out : NULL;
-  if (!j->tokenizer && weights && !is_token_file(r->data))
+  if (!j->tokenizer && weights && !j->data.is_tokens)
     return usage_error(cmd,
                        "%s needs the tokenizer of %" PRId64
                        " tokens that its weights were trained with: --tokenizer FILE",
@@ -230,10 +228,8 @@ static int prepare(const command *cmd, const request *r, job *j) {
     config.vocab = (int64_t)milo_tokenizer_vocab(j->tokenizer);
   const int code = check_tokenizer(cmd, r, j, &config);
   if (code != EXIT_OK) return code;
-  if (!j->tokenizer && !is_token_file(r->data))
-    status = train_tokenizer(r, j, (size_t)config.vocab);
-  if (status == MILO_OK)
-    status = load_tokens(j->ctx, r->data, (size_t)config.vocab, j->tokenizer, &j->data);
+  if (!j->tokenizer && !j->data.is_tokens) status = train_tokenizer(j, (size_t)config.vocab);
+  if (status == MILO_OK) status = load_tokens(j->ctx, (size_t)config.vocab, j->tokenizer, &j->data);
   if (status == MILO_OK && !j->model)
     status = milo_model_create(j->ctx, &config, r->seed, &j->model);
   return status == MILO_OK ? EXIT_OK : fail_with(j->ctx, status);
@@ -279,6 +275,7 @@ int cmd_train(int argc, char **argv) {
       "  milo train --data stories.txt --out out --steps 2000\n"
       "  milo train --data stories.txt --out out --resume\n"
       "  milo train --data stories.txt --out out --resume --steps 4000\n"
+      "  zcat stories.txt.gz | milo train --data - --out out\n"
       "  milo train --data tok512.u16 --model stories260K --out out --batch 16 --seq 256\n",
       0,
       0};
@@ -302,13 +299,13 @@ int cmd_train(int argc, char **argv) {
                .clip = nan_value,
                .val_fraction = nan_value};
   const option options[] = {
-      {"--data", NULL, OPTION_STRING, &r.data, "FILE", "text or tokens to train on"},
+      {"--data", NULL, OPTION_INPUT, &r.data, "FILE", "text or tokens to train on"},
+      {"--tokens", NULL, OPTION_FLAG, &r.tokens, NULL, "--data holds tokens, whatever its name"},
       {"--out", "-o", OPTION_STRING, &r.out, "DIR", "folder for the results (default: none kept)"},
-      {"--model", "-m", OPTION_STRING, &r.model, "NAME|FILE",
+      {"--model", "-m", OPTION_INPUT, &r.model, "NAME|FILE",
        "built-in model or description (default stories260K)"},
-      {"--init", NULL, OPTION_STRING, &r.init, "MODEL",
-       "start from these weights (.bin or folder)"},
-      {"--tokenizer", "-t", OPTION_STRING, &r.tokenizer, "FILE", "tokenizer.bin for a text"},
+      {"--init", NULL, OPTION_INPUT, &r.init, "MODEL", "start from these weights (.bin or folder)"},
+      {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "tokenizer.bin for a text"},
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N",
        "tokens of model and learnt tokenizer (default: the model's)"},
       {"--resume", NULL, OPTION_FLAG, &r.resume, NULL, "go on from --out's checkpoint"},
@@ -354,14 +351,15 @@ int cmd_train(int argc, char **argv) {
   code = fill_options(&cmd, &r, &train_options);
   if (code != EXIT_OK) return code;
   r.json = common.json;
-  job j = {.ctx = open_ctx(&common)};
+  job j = {.ctx = open_ctx(&common),
+           .data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)}};
   if (!j.ctx) return EXIT_FAILED;
   stop_on_signal();
   // Asked before anything is learnt, and once more when training begins.
   const milo_status may = milo_train_check(j.ctx, &train_options);
   code = may == MILO_OK ? prepare(&cmd, &r, &j) : fail_with(j.ctx, may);
   if (code == EXIT_OK) code = train(&r, &j, &train_options);
-  milo_free(j.data.ids);
+  release_data(&j.data);
   milo_tokenizer_destroy(j.tokenizer);
   milo_model_destroy(j.model);
   milo_ctx_destroy(j.ctx);

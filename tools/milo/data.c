@@ -16,19 +16,26 @@ bool is_token_file(const char *path) {
   return false;
 }
 
-milo_status load_tokens(milo_ctx *ctx, const char *path, size_t vocab,
-                        const milo_tokenizer *tokenizer, token_data *out_data) {
-  *out_data = (token_data){NULL, 0};
-  if (is_token_file(path))
-    return milo_tokens_load(ctx, path, vocab, &out_data->ids, &out_data->count);
-  char *text = NULL;
-  size_t bytes = 0;
-  milo_status status = milo_file_load(ctx, path, &text, &bytes);
+milo_status load_text(milo_ctx *ctx, token_data *data) {
+  if (data->is_tokens || data->text != NULL) return MILO_OK;
+  return milo_file_load(ctx, data->path, &data->text, &data->text_bytes);
+}
+
+milo_status load_tokens(milo_ctx *ctx, size_t vocab, const milo_tokenizer *tokenizer,
+                        token_data *data) {
+  if (data->is_tokens) return milo_tokens_load(ctx, data->path, vocab, &data->ids, &data->count);
+  milo_status status = load_text(ctx, data);
   if (status == MILO_OK)
-    status = milo_tokenizer_encode_documents(ctx, tokenizer, text, bytes, &out_data->ids,
-                                             &out_data->count);
-  milo_free(text);
+    status = milo_tokenizer_encode_documents(ctx, tokenizer, data->text, data->text_bytes,
+                                             &data->ids, &data->count);
+  milo_free(data->text);
+  data->text = NULL;
   return status;
+}
+
+void release_data(token_data *data) {
+  milo_free(data->text);
+  milo_free(data->ids);
 }
 
 char *join_path(const char *dir, const char *name) {
@@ -36,6 +43,15 @@ char *join_path(const char *dir, const char *name) {
   char *path = malloc(bytes);
   if (path) snprintf(path, bytes, "%s/%s", dir, name);
   return path;
+}
+
+char *folder_of(const char *path) {
+  static const char *const descriptors[] = {"/dev/stdin", "/dev/fd/", "/proc/self/fd/"};
+  const char *slash = strrchr(path, '/');
+  for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
+    if (strncmp(path, descriptors[i], strlen(descriptors[i])) == 0) slash = NULL;
+  if (slash == NULL) return strdup(".");
+  return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
 bool file_exists(const char *path) { return access(path, F_OK) == 0; }

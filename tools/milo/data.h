@@ -6,19 +6,29 @@
 #include <milo/milo.h>
 
 typedef struct token_data {
-  uint32_t *ids;  // released with milo_free
+  const char *path;
+  bool is_tokens;  // else text
+  char *text;      // of a text, while it is needed; read once, for it may come from a pipe
+  size_t text_bytes;
+  uint32_t *ids;
   size_t count;
 } token_data;
 
 // A token stream by its extension: .u16, .u32, .tokens, .bin.
 bool is_token_file(const char *path);
-// Reads path: a token stream of that vocabulary, or text, for which tokenizer is needed (else
-// NULL).
-milo_status load_tokens(milo_ctx *ctx, const char *path, size_t vocab,
-                        const milo_tokenizer *tokenizer, token_data *out_data);
+// Reads data->path, if it is text, and keeps the text.
+milo_status load_text(milo_ctx *ctx, token_data *data);
+// Makes data->ids: a token stream of that vocabulary, or text, for which tokenizer is needed (else
+// NULL). The text is not kept.
+milo_status load_tokens(milo_ctx *ctx, size_t vocab, const milo_tokenizer *tokenizer,
+                        token_data *data);
+void release_data(token_data *data);
 
 // "dir/name" to be freed; NULL if memory is short.
 char *join_path(const char *dir, const char *name);
+// The folder of a path, to be freed: "." for a name alone and for an open descriptor (/dev/fd/3);
+// NULL if memory is short.
+char *folder_of(const char *path);
 bool file_exists(const char *path);
 // The tokenizer to go with a model: path if given, else tokenizer.bin in the folder `model`, if it
 // is one and has one; else *out_tokenizer is NULL.

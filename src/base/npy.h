@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
 // NumPy's .npy files, versions 1 to 3: bool, fp16/32/64, signed and unsigned integers of 8 to 64
 // bits; little-endian. Column-major ("Fortran order") files are read into row-major arrays.
-#ifndef MILO_PACKAGE_NPY_H
-#define MILO_PACKAGE_NPY_H
+#ifndef MILO_BASE_NPY_H
+#define MILO_BASE_NPY_H
 
 #include "base/status.h"
-
-// A zeroed array, to be freed with milo_array_deinit. MILO_ERR_INVALID: a negative dimension, rank
-// outside of 0..MILO_MAX_RANK, or more bytes than a size can count.
-MILO_MUST_USE milo_status milo_array_alloc(milo_dtype dtype, int rank, const int64_t *shape,
-                                           milo_diag *diag, milo_array *out_array);
 
 // bytes of a whole .npy file; name is for messages. MILO_ERR_UNSUPPORTED: big-endian data, element
 // types that Milo lacks, more than MILO_MAX_RANK dimensions.

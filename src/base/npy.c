@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "package/npy.h"
+#include "base/npy.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/number.h"
 #include "base/str.h"
@@ -20,33 +21,6 @@ static const struct {
     {MILO_UINT8, "u1"}, {MILO_UINT16, "u2"}, {MILO_UINT32, "u4"}, {MILO_UINT64, "u8"},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
-
-milo_status milo_array_alloc(milo_dtype dtype, int rank, const int64_t *shape, milo_diag *diag,
-                             milo_array *out_array) {
-  *out_array = (milo_array){0};
-  if (milo_dtype_bits(dtype) == 0)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "arrays hold numbers, not type %d",
-                     (int)dtype);
-  if (rank < 0 || rank > MILO_MAX_RANK)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "rank %d is not in 0..%d", rank,
-                     MILO_MAX_RANK);
-  size_t bytes;
-  if (!milo_tensor_bytes(dtype, rank, shape, &bytes) || bytes > PTRDIFF_MAX)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "this shape is negative or too large");
-  void *data = calloc(1, bytes ? bytes : 1);
-  if (!data)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for an array of %zu bytes",
-                     bytes);
-  *out_array = (milo_array){.dtype = dtype, .rank = rank, .data = data, .bytes = bytes};
-  for (int i = 0; i < rank; i++) out_array->shape[i] = shape[i];
-  return MILO_OK;
-}
-
-void milo_array_deinit(milo_array *array) {
-  if (!array) return;
-  free(array->data);
-  *array = (milo_array){0};
-}
 
 // ---- header: a Python dictionary literal ----
 
