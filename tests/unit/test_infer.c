@@ -223,6 +223,12 @@ static void test_matrix(void) {
       {"matmul", "x=fp32[3,2] y=fp32[4,3] transpose_x=bool{1} transpose_y=bool{1}", "fp32[2,4]"},
       {"matmul", "x=fp16[3] y=fp32[3]", "fp16"},
       {"matmul", "x=fp32[3] y=fp32[5,3,4]", "fp32[5,4]"},
+      // A constant of another type takes the other's.
+      {"matmul", "x=int32[1,2] y=fp16[2,1]{1,2}", "int32[1,1]"},
+      {"matmul", "x=fp16[1,2] y=fp32[2,1]{1,2}", "fp16[1,1]"},
+      {"matmul", "x=fp32[1,2]{1,2} y=fp16[2,1]", "fp16[1,1]"},
+      {"matmul", "x=fp16[1,2]{1,2} y=int32[2,1]", "int32[1,1]"},
+      {"matmul", "x=fp16[1,2]{1,2} y=fp32[2,1]{1,2}", "fp16[1,1]"},
       {"matmul", "x=fp32[5,2,3] y=fp32[3]", "fp32[5,2]"},
       {"matmul", "x=fp32[?,3] y=fp32[3,?]", "fp32[?,?]"},
       {"matmul", "x=fp32[*] y=fp32[3,4]", "fp32[*]"},

@@ -41,6 +41,11 @@ milo_status milo_vjp_matmul(milo_grad *g, const milo_op *op, milo_value *const *
   milo_value *x = as_matrix(b, in_x, true), *y = as_matrix(b, in_y, false);
   milo_value *dy = with_matrix_axes(b, seeds[0], vector_x, vector_y);
   if (b->status != MILO_OK) return b->status;
+  // A constant of another type (see milo_infer_matmul): the gradient has the type of the value.
+  const milo_dtype dtype = op->results[0]->type.dtype;
+  if (x->type.dtype != y->type.dtype && in_x->literal != NULL) x = milo_b_cast(b, x, dtype);
+  if (x->type.dtype != y->type.dtype && in_y->literal != NULL) y = milo_b_cast(b, y, dtype);
+  if (b->status != MILO_OK) return b->status;
   if (milo_grad_wants(g, in_x)) {
     milo_value *dx = tx ? milo_b_matmul(b, y, dy, ty, true) : milo_b_matmul(b, dy, y, false, !ty);
     if (vector_x) dx = milo_grad_sum_to(b, dx, &x->type);

@@ -35,6 +35,18 @@ static milo_status read_operand(const milo_op *op, milo_diag *diag, const char *
   return MILO_OK;
 }
 
+// The operands' type. Where they differ (iOS17), a constant takes the other's; of two values, or
+// two constants, x's is the result's. What a pass folds becomes constant only then, so that the
+// type once declared stays if it is either's.
+static milo_dtype product_dtype(const milo_op *op, const milo_type *xt, const milo_type *yt) {
+  if (xt->dtype == yt->dtype) return xt->dtype;
+  const milo_dtype declared = op->result_count == 1 ? op->results[0]->type.dtype : MILO_DTYPE_NONE;
+  if (declared == xt->dtype || declared == yt->dtype) return declared;
+  const bool x_is_constant = milo_op_in(op, "x")->literal != NULL;
+  const bool y_is_constant = milo_op_in(op, "y")->literal != NULL;
+  return x_is_constant && !y_is_constant ? yt->dtype : xt->dtype;
+}
+
 milo_status milo_infer_matmul(const milo_op *op, milo_types *out, milo_diag *diag) {
   const milo_type *xt = milo_infer_arg(op, "x"), *yt = milo_infer_arg(op, "y");
   operand x, y;
@@ -47,7 +59,7 @@ milo_status milo_infer_matmul(const milo_op *op, milo_types *out, milo_diag *dia
                           milo_infer_show(op, xt), milo_infer_show(op, yt), x.columns, y.rows,
                           milo_op_bool(op, "transpose_x") ? "true" : "false",
                           milo_op_bool(op, "transpose_y") ? "true" : "false");
-  milo_type type = milo_infer_unranked(xt->dtype);
+  milo_type type = milo_infer_unranked(product_dtype(op, xt, yt));
   MILO_TRY(milo_infer_broadcast_dims(op, diag, "the batch of x", &x.batch, "that of y", &y.batch,
                                      &type));
   if (type.rank >= 0) {
