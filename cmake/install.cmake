@@ -19,5 +19,12 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/miloConfigVersion.cmake
 install(FILES ${PROJECT_BINARY_DIR}/miloConfig.cmake ${PROJECT_BINARY_DIR}/miloConfigVersion.cmake
         DESTINATION ${milo_package_dir})
 
+# cJSON as flags, not as a package that is required: pkg-config would ask for its .pc file even where
+# only the shared library is used.
+list(JOIN CJSON_LDFLAGS " " MILO_CJSON_LIBS)
 configure_file(cmake/milo.pc.in milo.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/milo.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# Last: says what was done.
+configure_file(cmake/installed.cmake.in installed.cmake @ONLY)
+install(SCRIPT ${PROJECT_BINARY_DIR}/installed.cmake)

@@ -100,6 +100,20 @@ typedef enum milo_dtype {
   MILO_DTYPE_COUNT
 } milo_dtype;
 
+/*
+ * Memory. What grows with the sizes of tensors, models, texts and files is asked for before it is
+ * taken: MILO_ERR_NO_MEMORY, with the bytes needed and available (of the machine, or of the control
+ * group that the process is in). Small allocations (names, messages, a program's representation)
+ * have no error path. When one fails, fn is called with the bytes wanted; it should end the process
+ * in the host's way, may not call Milo, and may be called by any thread. If it returns, or there is
+ * none (NULL, the default), a message goes to standard error and the process is aborted. Readers
+ * bound what a file can ask for, so that input alone does not bring it about.
+ *
+ * For the whole process; to be set before other threads use Milo.
+ */
+typedef void milo_out_of_memory_fn(void *user, size_t bytes);
+MILO_API void milo_set_out_of_memory(milo_out_of_memory_fn *fn, void *user);
+
 typedef struct milo_ctx milo_ctx;
 typedef struct milo_program milo_program;
 typedef struct milo_kernel milo_kernel;

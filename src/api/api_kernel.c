@@ -5,6 +5,7 @@
 
 #include "api/ctx.h"
 #include "api/program.h"
+#include "base/memory.h"
 #include "base/option_struct.h"
 #include "ir/op.h"
 
@@ -102,7 +103,7 @@ milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
   milo_device *device;
   MILO_TRY(milo_ctx_device(ctx, options.device, &device));
   milo_kernel *kernel = calloc(1, sizeof *kernel);
-  if (kernel == NULL) return MILO_ERR_NO_MEMORY;
+  if (kernel == NULL) return milo_memory_fail("a kernel", sizeof *kernel, diag);
   kernel->ctx = ctx;
   milo_ctx_retain(ctx);
   milo_type *types = MILO_NEW_ARRAY(&kernel->arena, milo_type, func->body->param_count);

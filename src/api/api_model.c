@@ -4,6 +4,7 @@
 
 #include "api/ctx.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/option_struct.h"
 #include "generate/eval.h"
 #include "generate/generate.h"
@@ -64,8 +65,7 @@ milo_status milo_generate(milo_ctx *ctx, const milo_model *model, const uint32_t
   MILO_TRY(milo_ctx_device(ctx, options.device, &device));
   MILO_TRY(milo_generate_steps(model, prompt, prompt_count, &options, diag, &steps));
   uint32_t *ids = calloc(steps, sizeof *ids);
-  if (!ids)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for %zu tokens", steps);
+  if (!ids) return milo_memory_fail("tokens", steps * sizeof *ids, diag);
   const milo_status status =
       milo_generate_run(device, model, prompt, prompt_count, &options, diag, ids, &count, &stats);
   if (status == MILO_OK && out_ids) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/number.h"
 #include "base/str.h"
 
@@ -21,10 +22,9 @@ milo_status milo_array_alloc(milo_dtype dtype, int rank, const int64_t *shape, m
   size_t bytes;
   if (!milo_tensor_bytes(dtype, rank, shape, &bytes) || bytes > PTRDIFF_MAX)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "this shape is negative or too large");
+  MILO_TRY(milo_memory_ask("an array", bytes, diag));
   void *data = calloc(1, bytes ? bytes : 1);
-  if (!data)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for an array of %zu bytes",
-                     bytes);
+  if (!data) return milo_memory_fail("an array", bytes, diag);
   *out_array = (milo_array){.dtype = dtype, .rank = rank, .data = data, .bytes = bytes};
   for (int i = 0; i < rank; i++) out_array->shape[i] = shape[i];
   return MILO_OK;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/memory.h"
 #include "base/number.h"
 
 // Largest single read or write: some systems refuse more than 2 GiB - 1.
@@ -113,10 +114,14 @@ static milo_status read_all(int fd, const struct stat *info, const char *path, s
   for (;;) {
     if (!data || bytes + 1 >= capacity) {
       if (data && !milo_size_mul(capacity, 2, &capacity)) capacity = SIZE_MAX;
+      // What is read already is not asked for again. (/dev/zero has no end.)
+      char what[320];
+      snprintf(what, sizeof what, "what '%s' holds", path);
+      status = milo_memory_ask(what, capacity - bytes, diag);
+      if (status != MILO_OK) break;
       char *grown = realloc(data, capacity);
       if (!grown) {
-        status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY,
-                           "out of memory reading '%s' (%zu bytes)", path, capacity);
+        status = milo_memory_fail(what, capacity, diag);
         break;
       }
       data = grown;

@@ -2,6 +2,9 @@
 // Random numbers without state: value i of stream (seed, stream) is a pure function of the three,
 // so any part of a run can be made again from its position alone.
 //
+// All of them give the same bits on every processor, with every compiler and C library: they use
+// integers, and operations that IEEE 754 fixes to the last bit.
+//
 // The function is splitmix64's finaliser (Steele, Lea, Flood 2014) over a mixed key.
 #ifndef MILO_BASE_RNG_H
 #define MILO_BASE_RNG_H

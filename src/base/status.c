@@ -8,7 +8,19 @@
 // A source line is shown around its place: lines of generated programs run to thousands of bytes.
 enum { LINE_BEFORE = 70, LINE_AFTER = 30 };
 
+// One for the process: an allocation that fails has no context at hand.
+static struct {
+  milo_out_of_memory_fn *fn;
+  void *user;
+} hook;
+
+void milo_set_out_of_memory(milo_out_of_memory_fn *fn, void *user) {
+  hook.fn = fn;
+  hook.user = user;
+}
+
 void milo_out_of_memory(size_t bytes) {
+  if (hook.fn != NULL) hook.fn(hook.user, bytes);
   fprintf(stderr, "milo: out of memory (%zu bytes wanted)\n", bytes);
   abort();
 }

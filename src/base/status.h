@@ -49,7 +49,8 @@ milo_status milo_vfail(milo_diag *diag, milo_loc loc, milo_status status, const 
 // 1-based line and column (in bytes) of a place.
 void milo_loc_resolve(milo_loc loc, size_t *out_line, size_t *out_column);
 
-// For allocations too small to have an error path: a message on standard error, then abort.
+// For allocations too small to have an error path: the host's hook (milo_set_out_of_memory), else a
+// message on standard error, then abort.
 _Noreturn void milo_out_of_memory(size_t bytes);
 
 #define MILO_TRY(expression)               \

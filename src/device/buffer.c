@@ -14,8 +14,6 @@ enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, BIG = 2 * HUGE_PAGE };
 static void *alloc_huge(size_t bytes) {
   size_t rounded;
   if (!milo_size_add(bytes, HUGE_PAGE - 1, &rounded)) return NULL;
-  // A system that gives out more than it has would end the process when the zeros are written.
-  if (rounded > milo_available_memory_bytes()) return NULL;
   void *data = NULL;
   if (posix_memalign(&data, HUGE_PAGE, rounded / HUGE_PAGE * HUGE_PAGE) != 0) return NULL;
 #ifdef MADV_HUGEPAGE
@@ -25,9 +23,10 @@ static void *alloc_huge(size_t bytes) {
 }
 
 milo_status milo_buffer_alloc(size_t bytes, milo_diag *diag, milo_buffer **out) {
+  *out = NULL;
+  MILO_TRY(milo_memory_ask("a buffer", bytes, diag));
   *out = calloc(1, sizeof **out);
-  if (*out == NULL)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a buffer");
+  if (*out == NULL) return milo_memory_fail("a buffer", sizeof **out, diag);
   void *data = NULL;
   if (bytes >= BIG)
     data = alloc_huge(bytes);
@@ -36,8 +35,7 @@ milo_status milo_buffer_alloc(size_t bytes, milo_diag *diag, milo_buffer **out) 
   if (data == NULL) {
     free(*out);
     *out = NULL;
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a buffer of %zu bytes",
-                     bytes);
+    return milo_memory_fail("a buffer", bytes, diag);
   }
   memset(data, 0, bytes);
   **out = (milo_buffer){.refs = 1, .bytes = bytes, .data = data};

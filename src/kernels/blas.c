@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 
+#include "kernels/blas_threads.h"
 #include "kernels/epilogue.h"
 
 enum {
@@ -26,9 +27,7 @@ milo_sgemm_fn *milo_blas_open(void) {
     // POSIX gives functions as object pointers; the copy is how both are of one size.
     milo_sgemm_fn *sgemm;
     *(void **)(void *)&sgemm = symbol;
-    void (*set_threads)(int);
-    *(void **)(void *)&set_threads = dlsym(library, "openblas_set_num_threads");
-    if (set_threads != NULL) set_threads(1);
+    milo_blas_threads_find(library);
     return sgemm;
   }
   return NULL;
@@ -86,10 +85,12 @@ static void tile_task(void *user, size_t t, int worker) {
   const size_t ld = in_c ? g->ldc : w->columns;
   bool turn_a, turn_b;
   const size_t lda = leading(&g->a, g->m, g->k, &turn_a), ldb = leading(&g->b, g->k, g->n, &turn_b);
+  const int before = milo_blas_call_begin();
   w->sgemm(ROW_MAJOR, turn_a ? TRANSPOSE : NO_TRANSPOSE, turn_b ? TRANSPOSE : NO_TRANSPOSE, (int)m,
            (int)n, (int)g->k, 1.0f, w->a + (ptrdiff_t)z * g->a_step + (ptrdiff_t)i * g->a.rs,
            (int)lda, w->b + (ptrdiff_t)z * g->b_step + (ptrdiff_t)j * g->b.cs, (int)ldb,
            in_c && g->add ? 1.0f : 0.0f, sums, (int)ld);
+  milo_blas_call_end(before);
   if (milo_epilogue_exists(g)) milo_epilogue_run(w->rows, g, z, i, m, j, n, sums, ld, w->c);
 }
 
@@ -105,5 +106,7 @@ void milo_blas_run(const milo_exec *exec, const milo_gemm *g, const float *a, co
            .columns = tile_columns(g)};
   w.across = (g->n + w.columns - 1) / w.columns;
   w.tiles = (g->m + TILE_ROWS - 1) / TILE_ROWS * w.across;
+  milo_blas_threads_begin();
   milo_pool_run(exec->pool, w.tiles * g->batch, tile_task, &w);
+  milo_blas_threads_end();
 }

@@ -6,8 +6,9 @@
 
 #include "kernels/gemm.h"
 
-// cblas_sgemm of OpenBLAS (set to one thread: threads are the pool's) or Accelerate; NULL if there
-// is none. The library stays loaded until the process ends.
+// cblas_sgemm of OpenBLAS or Accelerate; NULL if there is none. The library stays loaded until the
+// process ends. How many threads OpenBLAS uses stays as the host program has it; only while
+// products of milo_blas_run run it is one, for threads are the pool's.
 milo_sgemm_fn *milo_blas_open(void);
 
 // Can exec's BLAS do this product: fp32, one dense axis an operand, sizes that fit an int, and

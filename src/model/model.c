@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/number.h"
 #include "base/rng.h"
 #include "model/config.h"
@@ -113,12 +114,12 @@ milo_status milo_model_alloc(const milo_model_config *config, milo_diag *diag,
   MILO_TRY(milo_model_config_complete(config, diag, &model.config));
   MILO_TRY(milo_model_layout(&model.config, diag, model.weights, &model.block_elements));
   const size_t bytes = model.block_elements * sizeof(float);
+  MILO_TRY(milo_memory_ask("a model", bytes, diag));
   milo_model *result = malloc(sizeof *result);
   model.block = result ? aligned_alloc(ALIGN * sizeof(float), bytes) : NULL;
   if (!model.block) {
     free(result);
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a model of %zu bytes",
-                     bytes);
+    return milo_memory_fail("a model", bytes, diag);
   }
   memset(model.block, 0, bytes);
   *result = model;

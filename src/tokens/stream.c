@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/number.h"
 
 static size_t id_bytes(size_t vocab) { return vocab > 65536 ? 4 : 2; }
@@ -42,10 +43,11 @@ milo_status milo_stream_load(const char *path, size_t vocab, milo_diag *diag, ui
     status =
         milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                   "%s: %zu bytes are no whole number of %zu-byte tokens", path, map.bytes, width);
-  else if (!milo_size_mul(map.bytes / width, sizeof *ids, &bytes) || !(ids = malloc(bytes)))
-    status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "%s: no memory for %zu tokens", path,
-                       map.bytes / width);
-  else
+  else if (!milo_size_mul(map.bytes / width, sizeof *ids, &bytes))
+    status = milo_memory_fail("tokens", SIZE_MAX, diag);
+  else if ((status = milo_memory_ask("tokens", bytes, diag)) == MILO_OK && !(ids = malloc(bytes)))
+    status = milo_memory_fail("tokens", bytes, diag);
+  else if (status == MILO_OK)
     status = read_ids(map.data, map.bytes, path, vocab, diag, ids);
   if (status == MILO_OK) {
     *out_ids = ids;

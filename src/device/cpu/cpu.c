@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "base/cpu.h"
+#include "base/memory.h"
 #include "device/cpu/code.h"
 #include "device/ref/ref.h"
 #include "kernels/blas.h"
@@ -76,10 +77,9 @@ static milo_status grow_scratch(milo_cpu_device *d, size_t bytes, milo_diag *dia
   size_t room = bytes;
   if (!milo_size_add(bytes, HUGE_PAGE - 1, &room)) room = SIZE_MAX;
   room = room / HUGE_PAGE * HUGE_PAGE;
+  MILO_TRY(milo_memory_ask("intermediate values", room, diag));
   char *block = room < bytes ? NULL : aligned_alloc(HUGE_PAGE, room);
-  if (!block)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY,
-                     "no memory for intermediate values (%zu bytes)", bytes);
+  if (!block) return milo_memory_fail("intermediate values", bytes, diag);
 #ifdef MADV_HUGEPAGE
   // Advice only: without huge pages everything works, slower.
   (void)madvise(block, room, MADV_HUGEPAGE);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "device/device.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
@@ -121,6 +122,7 @@ typedef struct run {
 } run;
 
 static milo_status own(run *r, const milo_value *value) {
+  MILO_TRY(milo_memory_ask(value->name, bytes_of(value), r->diag));
   r->own[value->id] = malloc(bytes_of(value));
   r->data[value->id] = r->own[value->id];
   if (r->own[value->id] != NULL) return MILO_OK;
