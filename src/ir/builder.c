@@ -131,12 +131,6 @@ milo_value *milo_b_ints(milo_builder *b, const int64_t *values, size_t count) {
   return milo_b_tensor(b, milo_type_tensor(MILO_INT32, 1, &dim), data);
 }
 
-milo_value *milo_b_bools(milo_builder *b, const bool *values, size_t count) {
-  if (b->status != MILO_OK) return NULL;
-  const int64_t dim = (int64_t)count;
-  return milo_b_tensor(b, milo_type_tensor(MILO_BOOL, 1, &dim), values);
-}
-
 milo_value *milo_b_string(milo_builder *b, const char *value) {
   if (b->status != MILO_OK) return NULL;
   return emit_const(b, string_literal(arena_of(b), value));

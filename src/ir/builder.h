@@ -41,7 +41,6 @@ milo_value *milo_b_number(milo_builder *b, milo_dtype dtype, double value);  // 
 milo_value *milo_b_bool(milo_builder *b, bool value);
 milo_value *milo_b_int(milo_builder *b, int64_t value);                         // int32, rank 0
 milo_value *milo_b_ints(milo_builder *b, const int64_t *values, size_t count);  // int32, rank 1
-milo_value *milo_b_bools(milo_builder *b, const bool *values, size_t count);
 milo_value *milo_b_string(milo_builder *b, const char *value);
 // data is copied.
 milo_value *milo_b_tensor(milo_builder *b, milo_type type, const void *data);
