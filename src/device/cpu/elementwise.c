@@ -133,9 +133,9 @@ typedef struct instruction {
 } instruction;
 
 typedef struct program {
-  instruction code[MAX_INSTRUCTIONS];
+  instruction *code;
   int count;
-  milo_view views[MAX_LOADS + 1];  // collapsed; [0] is the result
+  milo_view *views;  // collapsed; [0] is the result, view_count more are loaded
   int view_count;
   bool row_mode;
   size_t rows, inner, tiles_per_row;
@@ -424,7 +424,10 @@ static void axis_order(const builder *b, int rank, const int64_t *dims, int64_t 
 bool milo_emit_elementwise(milo_code *c, const milo_op *op) {
   if (!can(op)) return false;
   const milo_type *type = &op->results[0]->type;
-  program *p = MILO_NEW(&c->arena, program);
+  // Most are short: only what is used goes to the arena.
+  instruction code[MAX_INSTRUCTIONS];
+  milo_view views[MAX_LOADS + 1];
+  program draft = {.code = code, .views = views}, *p = &draft;
   builder b = {.c = c, .p = p, .root = op, .free_registers = (1u << REGISTERS) - 1};
   build_op(&b, op, true);
 
@@ -454,6 +457,8 @@ bool milo_emit_elementwise(milo_code *c, const milo_op *op) {
   }
   p->tiles_per_row = (p->inner + TILE - 1) / TILE;
   milo_code_set(c, op->results[0], &result);
-  milo_code_add_step(c, op, run_program, p, 0);
+  p->code = milo_arena_copy(&c->arena, code, (size_t)p->count * sizeof *code);
+  p->views = milo_arena_copy(&c->arena, views, ((size_t)p->view_count + 1) * sizeof *views);
+  milo_code_add_step(c, op, run_program, milo_arena_copy(&c->arena, p, sizeof *p), 0);
   return true;
 }
