@@ -149,15 +149,16 @@ static milo_status cpu_compile(milo_device *device, const milo_func *func,
 static milo_status cpu_run(void *opaque, milo_buffer *const *inputs, milo_buffer *const *outputs,
                            milo_diag *diag) {
   milo_code *c = opaque;
+  char none[1], *scratch = c->device->scratch != NULL ? c->device->scratch : none;
   for (size_t i = 0; i < c->buffer_count; ++i) {
     const milo_cpu_buffer *b = &c->buffers[i];
-    if (b->place == MILO_PLACE_SCRATCH) c->bases[i] = c->device->scratch + b->offset;
+    if (b->place == MILO_PLACE_SCRATCH) c->bases[i] = scratch + b->offset;
     if (b->place == MILO_PLACE_INPUT) c->bases[i] = inputs[b->index]->data;
     if (b->place == MILO_PLACE_OUTPUT) c->bases[i] = outputs[b->index]->data;
   }
   const milo_cpu_run run = {.exec = &c->device->exec,
                             .bases = c->bases,
-                            .workspace = c->device->scratch + c->workspace_offset,
+                            .workspace = scratch + c->workspace_offset,
                             .diag = diag};
   for (size_t i = 0; i < c->step_count; ++i) MILO_TRY(c->steps[i].run(&run, c->steps[i].args));
   return MILO_OK;

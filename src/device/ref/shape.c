@@ -34,6 +34,7 @@ milo_status milo_ref_transpose(const milo_ref_call *call) {
 // before squeezing.
 typedef struct slice {
   int64_t begin[MILO_MAX_RANK], stride[MILO_MAX_RANK], dims[MILO_MAX_RANK];
+  bool squeezed[MILO_MAX_RANK];
 } slice;
 
 static size_t slice_index(const milo_ref_tensor *x, const slice *s, size_t i) {
@@ -45,15 +46,18 @@ static size_t slice_index(const milo_ref_tensor *x, const slice *s, size_t i) {
   return milo_ref_index(x, coords);
 }
 
-// Does every element lie in x? The slice has count elements.
+// Has the slice the shape of part (its result or what goes there), and does it lie in x?
 static milo_status check_slice(const milo_ref_call *call, const milo_ref_tensor *x, const slice *s,
-                               size_t count) {
-  size_t product = 1;
-  for (int axis = 0; axis < x->rank; ++axis) product *= (size_t)s->dims[axis];
-  if (product != count)
-    return milo_ref_fail(call, "the slice has %zu elements, its declared shape %zu", product,
-                         count);
-  for (int axis = 0; axis < x->rank && count > 0; ++axis) {
+                               const milo_ref_tensor *part) {
+  int kept = 0;
+  for (int axis = 0; axis < x->rank; ++axis) {
+    if (s->squeezed[axis]) continue;
+    if (kept >= part->rank || s->dims[axis] != part->dims[kept])
+      return milo_ref_fail(call, "the slice of axis %d has %lld elements, its declared shape not",
+                           axis, (long long)s->dims[axis]);
+    ++kept;
+  }
+  for (int axis = 0; axis < x->rank && part->count > 0; ++axis) {
     // Strides are resolved: no more than an axis for each step.
     const bool starts = s->begin[axis] >= 0 && s->begin[axis] < x->dims[axis];
     const int64_t last = starts ? s->begin[axis] + (s->dims[axis] - 1) * s->stride[axis] : -1;
@@ -67,7 +71,7 @@ static milo_status check_slice(const milo_ref_call *call, const milo_ref_tensor 
 
 milo_status milo_ref_slice_by_size(const milo_ref_call *call) {
   milo_ref_tensor x, out = milo_ref_out(call, 0);
-  slice s;
+  slice s = {0};
   int count;
   milo_ref_in(call, "x", &x);
   MILO_TRY(milo_ref_ints(call, "begin", s.begin, MILO_MAX_RANK, &count));
@@ -78,7 +82,7 @@ milo_status milo_ref_slice_by_size(const milo_ref_call *call) {
     s.stride[axis] = 1;
     s.dims[axis] = out.dims[axis];
   }
-  MILO_TRY(check_slice(call, &x, &s, out.count));
+  MILO_TRY(check_slice(call, &x, &s, &out));
   for (size_t i = 0; i < out.count; ++i) milo_ref_copy(&out, i, &x, slice_index(&x, &s, i));
   return MILO_OK;
 }
@@ -117,6 +121,7 @@ static milo_status read_slice(const milo_ref_call *call, const milo_ref_tensor *
     s->begin[axis] = resolved.begin;
     s->stride[axis] = resolved.stride;
     s->dims[axis] = resolved.size;
+    s->squeezed[axis] = spec.squeeze;
   }
   return MILO_OK;
 }
@@ -126,7 +131,7 @@ milo_status milo_ref_slice_by_index(const milo_ref_call *call) {
   slice s;
   milo_ref_in(call, "x", &x);
   MILO_TRY(read_slice(call, &x, &s));
-  MILO_TRY(check_slice(call, &x, &s, out.count));
+  MILO_TRY(check_slice(call, &x, &s, &out));
   for (size_t i = 0; i < out.count; ++i) milo_ref_copy(&out, i, &x, slice_index(&x, &s, i));
   return MILO_OK;
 }
@@ -137,7 +142,7 @@ milo_status milo_ref_slice_update(const milo_ref_call *call) {
   milo_ref_in(call, "x", &x);
   milo_ref_in(call, "update", &update);
   MILO_TRY(read_slice(call, &x, &s));
-  MILO_TRY(check_slice(call, &x, &s, update.count));
+  MILO_TRY(check_slice(call, &x, &s, &update));
   for (size_t i = 0; i < out.count; ++i) milo_ref_copy(&out, i, &x, i);
   for (size_t i = 0; i < update.count; ++i) milo_ref_copy(&out, slice_index(&x, &s, i), &update, i);
   return MILO_OK;

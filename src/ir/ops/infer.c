@@ -219,6 +219,7 @@ milo_status milo_infer_ints(const milo_op *op, milo_diag *diag, const char *para
   int64_t count = milo_op_ints(op, param, out->items, MILO_INFER_LIST_MAX);
   out->known = count >= 0;
   if (!out->known) count = type->rank == 1 ? type->dims[0] : MILO_DIM_UNKNOWN;
+  out->known = out->known || count == 0;  // nothing in it is open
   if (expected >= 0 && !milo_infer_dims_agree(count, expected))
     return milo_infer_bad(op, diag, param, "has %" PRId64 " elements, expected %d", count,
                           expected);
