@@ -247,6 +247,10 @@ static const grad_case grad_cases[] = {
      "z[2,3,4] = layer_norm(x = x, axes = {0, 2}, gamma = g, beta = b)"},
     {"x[2,5,3], g[5]", "z[2,5,3] = layer_norm(x = x, axes = {1}, gamma = g)"},
     {"x[2,3]", "z[2,3] = layer_norm(x = x)"},
+    // Differences whose squares are infinite in fp16.
+    {"x[2,5], g[5]",
+     "y[2,5] = mul(x = x, y = fp64(2048)); "
+     "z[2,5] = layer_norm(x = y, axes = {1}, gamma = g)"},
     {"x[3,5], g:fp32[5], b:fp32[5]",
      "y[3,5] = layer_norm(x = x, axes = {1}, gamma = g, beta = b, epsilon = fp32(0.01)); "
      "z[3,5] = square(x = y)",
