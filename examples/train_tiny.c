@@ -49,7 +49,7 @@ int main(void) {
 
   milo_generate_options generate = MILO_OPTIONS_INIT(milo_generate_options);
 
-  if (milo_tokenizer_train(ctx, text, strlen(text), VOCAB, &tokenizer) != MILO_OK ||
+  if (milo_tokenizer_train(ctx, text, strlen(text), VOCAB, NULL, &tokenizer) != MILO_OK ||
       milo_tokenizer_encode(ctx, tokenizer, text, strlen(text), true, &ids, &count) != MILO_OK ||
       milo_model_create(ctx, &config, 1, &model) != MILO_OK ||
       milo_train(ctx, model, ids, count, &train, NULL) != MILO_OK ||

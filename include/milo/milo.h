@@ -324,16 +324,31 @@ MILO_API milo_buffer *milo_kernel_buffer(milo_kernel *kernel, const char *name);
 /* Every input must be bound. Returns when the outputs are complete. */
 MILO_API MILO_MUST_USE milo_status milo_kernel_run(milo_kernel *kernel);
 
+/* How far a long call is: done of total, in units of `what` ("bytes read", "tokens learnt"). A call
+   may go through several kinds of work, one after the other. */
+typedef struct milo_progress {
+  const char *what;
+  uint64_t done, total;
+} milo_progress;
+
 /* ---- tokenizers ------------------------------------------------------------------------------ */
 
 /* llama2.c's tokenizer.bin. vocab: number of tokens, 0: as many as the file holds. */
 MILO_API MILO_MUST_USE milo_status milo_tokenizer_load(milo_ctx *ctx, const char *path,
                                                        size_t vocab,
                                                        milo_tokenizer **out_tokenizer);
+typedef struct milo_tokenizer_options {
+  size_t struct_bytes;
+  /* Called now and then; return false to stop (MILO_ERR_INTERRUPTED). May be NULL. */
+  bool (*on_progress)(void *user, const milo_progress *progress);
+  void *user;
+} milo_tokenizer_options;
+
 /* Byte-pair encoding learnt from text: 3 control tokens, 256 bytes, then characters and merges by
-   frequency, vocab tokens in all (>= 300). Deterministic. */
+   frequency, vocab tokens in all (>= 300). Deterministic. options may be NULL. */
 MILO_API MILO_MUST_USE milo_status milo_tokenizer_train(milo_ctx *ctx, const char *text,
                                                         size_t text_bytes, size_t vocab,
+                                                        const milo_tokenizer_options *options,
                                                         milo_tokenizer **out_tokenizer);
 MILO_API MILO_MUST_USE milo_status milo_tokenizer_save(milo_ctx *ctx,
                                                        const milo_tokenizer *tokenizer,
@@ -348,10 +363,10 @@ MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode(milo_ctx *ctx,
                                                          size_t *out_count);
 /* Text to train on: its documents, BOS before each. "<|endoftext|>" separates documents, which lose
    the white space around them; a text without it is one document, kept whole. MILO_ERR_INVALID if
-   there is none. */
-MILO_API MILO_MUST_USE milo_status
-milo_tokenizer_encode_documents(milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *text,
-                                size_t text_bytes, uint32_t **out_ids, size_t *out_count);
+   there is none. options may be NULL. */
+MILO_API MILO_MUST_USE milo_status milo_tokenizer_encode_documents(
+    milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *text, size_t text_bytes,
+    const milo_tokenizer_options *options, uint32_t **out_ids, size_t *out_count);
 /* Text of a sequence, without control tokens; the space put before the first word
    (and the first after each BOS) is taken off. */
 MILO_API MILO_MUST_USE milo_status milo_tokenizer_decode(milo_ctx *ctx,
@@ -415,6 +430,8 @@ typedef struct milo_generate_options {
   /* Called for every token after the first, the prompt's included; return false to stop.
      May be NULL. */
   bool (*on_token)(void *user, uint32_t id);
+  /* Asked between layers, so also while a prompt is read; return true to stop. May be NULL. */
+  bool (*stop)(void *user);
   void *user;
 } milo_generate_options;
 
@@ -444,6 +461,7 @@ typedef struct milo_eval_options {
   size_t seq;                                                     /* chunk length; 0: the model's */
   size_t max_tokens;                                              /* 0: all */
   bool (*on_progress)(void *user, uint64_t done, uint64_t total); /* false stops; may be NULL */
+  bool (*stop)(void *user); /* asked between layers; true: MILO_ERR_INTERRUPTED; may be NULL */
   /* Called with each chunk's cross-entropies, in order; may be NULL. */
   void (*on_losses)(void *user, const float *losses, size_t count);
   void *user;
@@ -496,6 +514,9 @@ typedef struct milo_train_options {
   uint64_t save_every; /* default: with every evaluation */
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
+  /* Asked between layers and micro-batches, in steps and evaluations; return true to save and stop
+     (MILO_ERR_INTERRUPTED). May be NULL. See milo_train. */
+  bool (*stop)(void *user);
   void *user;
 } milo_train_options;
 
@@ -526,6 +547,12 @@ MILO_API MILO_MUST_USE milo_status milo_train_check(milo_ctx *ctx,
  * finished): from there on the rate is that of a run that had been begun with so many steps, with
  * the warm-up it had. What was done keeps the rates it had. With a constant rate (min_lr_ratio 1)
  * the result is bit for bit that of such a run.
+ *
+ * Told to stop by on_step or stop, it saves the state after the last complete step. A step under
+ * way is abandoned: its parts leave parameters and moments alone, and it is taken anew when the run
+ * is resumed, with the same result. stop takes effect at once, but for one case: where there are
+ * steps to save, the loss with their weights is awaited, as for every checkpoint, which takes the
+ * forward part of one micro-batch at most.
  */
 MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model, const uint32_t *ids,
                                               size_t count, const milo_train_options *options,

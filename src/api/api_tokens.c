@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Tokenizers and token streams.
 #include "api/ctx.h"
+#include "base/option_struct.h"
 #include "tokens/stream.h"
 #include "tokens/tokenizer.h"
 
@@ -10,8 +11,13 @@ milo_status milo_tokenizer_load(milo_ctx *ctx, const char *path, size_t vocab,
 }
 
 milo_status milo_tokenizer_train(milo_ctx *ctx, const char *text, size_t text_bytes, size_t vocab,
+                                 const milo_tokenizer_options *given,
                                  milo_tokenizer **out_tokenizer) {
-  return milo_tok_train(text, text_bytes, vocab, milo_ctx_begin(ctx), out_tokenizer);
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_tokenizer_options options;
+  *out_tokenizer = NULL;
+  MILO_TRY(milo_take_options(milo_tokenizer_options, given, diag, &options));
+  return milo_tok_train(text, text_bytes, vocab, &options, diag, out_tokenizer);
 }
 
 milo_status milo_tokenizer_save(milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *path) {
@@ -29,10 +35,15 @@ milo_status milo_tokenizer_encode(milo_ctx *ctx, const milo_tokenizer *tokenizer
 }
 
 milo_status milo_tokenizer_encode_documents(milo_ctx *ctx, const milo_tokenizer *tokenizer,
-                                            const char *text, size_t text_bytes, uint32_t **out_ids,
+                                            const char *text, size_t text_bytes,
+                                            const milo_tokenizer_options *given, uint32_t **out_ids,
                                             size_t *out_count) {
-  return milo_tok_encode_documents(tokenizer, text, text_bytes, milo_ctx_begin(ctx), out_ids,
-                                   out_count);
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_tokenizer_options options;
+  *out_ids = NULL;
+  *out_count = 0;
+  MILO_TRY(milo_take_options(milo_tokenizer_options, given, diag, &options));
+  return milo_tok_encode_documents(tokenizer, text, text_bytes, &options, diag, out_ids, out_count);
 }
 
 milo_status milo_tokenizer_decode(milo_ctx *ctx, const milo_tokenizer *tokenizer,

@@ -29,13 +29,19 @@ static void fill_batch(const scoring *s, size_t begin, int32_t *tokens, int32_t 
   memset(targets + count, 0, (room - count) * sizeof *targets);
 }
 
+static milo_status stopped(milo_diag *diag) {
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED, "evaluation was stopped");
+}
+
 static milo_status score(scoring *s, milo_forward *forward, const milo_eval_options *o,
                          milo_diag *diag) {
   const size_t room = s->batch * s->seq;
   for (size_t begin = 0; begin < s->total; begin += room) {
     fill_batch(s, begin, milo_forward_tokens(forward), milo_forward_targets(forward));
     const float *losses;
-    MILO_TRY(milo_forward_run(forward, diag, &losses));
+    const milo_status status = milo_forward_run(forward, diag, &losses);
+    if (status == MILO_ERR_INTERRUPTED) return stopped(diag);
+    MILO_TRY(status);
     const size_t count = s->total - begin < room ? s->total - begin : room;
     for (size_t i = 0; i < count; i++) {
       if (!isfinite(losses[i]))
@@ -45,8 +51,7 @@ static milo_status score(scoring *s, milo_forward *forward, const milo_eval_opti
     }
     for (size_t i = 0; o->on_losses && i < count; i += s->seq)
       o->on_losses(o->user, losses + i, count - i < s->seq ? count - i : s->seq);
-    if (o->on_progress && !o->on_progress(o->user, begin + count, s->total))
-      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED, "evaluation was stopped");
+    if (o->on_progress && !o->on_progress(o->user, begin + count, s->total)) return stopped(diag);
   }
   return MILO_OK;
 }
@@ -80,6 +85,7 @@ milo_status milo_eval_run(milo_device *device, const milo_model *model, const ui
   const double start = milo_clock_s();
   milo_forward *forward = NULL;
   MILO_TRY(milo_forward_create(device, model, s.batch, s.seq, diag, &forward));
+  milo_forward_set_stop(forward, (milo_stop){options->stop, options->user});
   const milo_status status = score(&s, forward, options, diag);
   milo_forward_destroy(forward);
   if (status != MILO_OK) return status;

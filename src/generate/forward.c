@@ -8,6 +8,7 @@
 #include "model/blocks.h"
 
 struct milo_forward {
+  milo_stop stop;
   const milo_model *model;
   milo_executable *embed, *layer;
   milo_part_executables loss;
@@ -105,6 +106,7 @@ void milo_forward_destroy(milo_forward *f) {
   free(f);
 }
 
+void milo_forward_set_stop(milo_forward *f, milo_stop stop) { f->stop = stop; }
 int32_t *milo_forward_tokens(milo_forward *f) { return f->tokens->data; }
 int32_t *milo_forward_targets(milo_forward *f) { return f->targets->data; }
 
@@ -115,6 +117,7 @@ milo_status milo_forward_run(milo_forward *f, milo_diag *diag, const float **out
   MILO_TRY(milo_executable_run(f->embed, inputs, &f->x[0], diag));
   const size_t layers = (size_t)f->model->config.layers;
   for (size_t layer = 0; layer < layers; layer++) {
+    if (milo_stop_asked(f->stop)) return MILO_ERR_INTERRUPTED;
     inputs[0] = f->x[layer % 2];
     milo_views_layer(&f->weights, layer, inputs + 1);
     MILO_TRY(milo_executable_run(f->layer, inputs, &f->x[(layer + 1) % 2], diag));
@@ -123,6 +126,7 @@ milo_status milo_forward_run(milo_forward *f, milo_diag *diag, const float **out
   float *x = f->x[layers % 2]->data, *losses = f->losses->data;
   int32_t *targets = f->targets->data;
   for (size_t row = 0; row < f->parts.rows; row += f->parts.part) {
+    if (milo_stop_asked(f->stop)) return MILO_ERR_INTERRUPTED;
     const bool whole = f->parts.rows - row >= f->parts.part;
     const size_t count = whole ? f->parts.part : f->parts.last;
     milo_buffer part = milo_buffer_view(x + row * dim, count * dim * sizeof *x);

@@ -3,6 +3,7 @@
 #ifndef MILO_GENERATE_FORWARD_H
 #define MILO_GENERATE_FORWARD_H
 
+#include "base/stop.h"
 #include "device/device.h"
 #include "model/model.h"
 
@@ -34,6 +35,8 @@ MILO_MUST_USE milo_status milo_forward_create(milo_device *device, const milo_mo
                                               size_t batch, size_t seq, milo_diag *diag,
                                               milo_forward **out_forward);
 void milo_forward_destroy(milo_forward *forward);
+// Asked between layers: a run then ends with MILO_ERR_INTERRUPTED, which nothing reports.
+void milo_forward_set_stop(milo_forward *forward, milo_stop stop);
 // Room for batch * seq tokens and targets (all below vocab), to be filled before a run.
 int32_t *milo_forward_tokens(milo_forward *forward);
 int32_t *milo_forward_targets(milo_forward *forward);

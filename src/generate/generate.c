@@ -22,6 +22,7 @@ typedef struct reader {
 } reader;
 
 struct milo_session {
+  milo_stop stop;
   const milo_model *model;
   milo_views weights;
   milo_buffer **caches;  // keys of layer i at 2 i, values at 2 i + 1
@@ -91,6 +92,8 @@ milo_status milo_session_create(milo_device *device, const milo_model *model, si
   return status;
 }
 
+void milo_session_set_stop(milo_session *s, milo_stop stop) { s->stop = stop; }
+
 void milo_session_destroy(milo_session *s) {
   if (!s) return;
   for (int64_t i = 0; s->caches && i < 2 * s->model->config.layers; i++)
@@ -113,6 +116,7 @@ static milo_status read_layers(milo_session *s, reader *r, milo_diag *diag) {
   inputs[3] = s->position;
   inputs[4] = r->positions;
   for (size_t layer = 0; layer < (size_t)s->model->config.layers; layer++) {
+    if (milo_stop_asked(s->stop)) return MILO_ERR_INTERRUPTED;
     inputs[0] = r->x[layer % 2];
     inputs[1] = s->caches[2 * layer];
     inputs[2] = s->caches[2 * layer + 1];
@@ -194,7 +198,10 @@ static milo_status continue_prompt(run *r, milo_session *session, milo_sampler *
   for (size_t i = 1; i < r->count && go_on; i++) go_on = announce(r, r->ids[i]);
   while (go_on && r->count < r->steps) {
     const float *logits;
-    MILO_TRY(milo_session_read(session, r->ids + r->count - unread, unread, diag, &logits));
+    const milo_status status =
+        milo_session_read(session, r->ids + r->count - unread, unread, diag, &logits);
+    if (status == MILO_ERR_INTERRUPTED) break;
+    MILO_TRY(status);
     const uint32_t next = milo_sampler_draw(sampler, logits, r->count);
     const double now = milo_clock_s();
     *(r->count == stats->prompt_tokens ? &stats->prefill_s : &stats->decode_s) += now - start;
@@ -222,6 +229,7 @@ milo_status milo_generate_run(milo_device *device, const milo_model *model, cons
                              options->top_p, options->seed, diag));
   milo_session *session = NULL;
   milo_status status = milo_session_create(device, model, prompt_count, diag, &session);
+  if (status == MILO_OK) milo_session_set_stop(session, (milo_stop){options->stop, options->user});
   if (status == MILO_OK) status = continue_prompt(&r, session, &sampler, diag, out_stats);
   milo_session_destroy(session);
   milo_sampler_deinit(&sampler);

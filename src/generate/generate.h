@@ -3,6 +3,7 @@
 #ifndef MILO_GENERATE_GENERATE_H
 #define MILO_GENERATE_GENERATE_H
 
+#include "base/stop.h"
 #include "device/device.h"
 #include "model/model.h"
 
@@ -13,6 +14,9 @@ typedef struct milo_session milo_session;
 MILO_MUST_USE milo_status milo_session_create(milo_device *device, const milo_model *model,
                                               size_t prompt, milo_diag *diag,
                                               milo_session **out_session);
+// Asked between layers: a read then ends with MILO_ERR_INTERRUPTED, which nothing reports, and the
+// session can only be destroyed.
+void milo_session_set_stop(milo_session *session, milo_stop stop);
 void milo_session_destroy(milo_session *session);
 // Reads count tokens (the prompt the first time, then one at a time) and gives the logits [vocab]
 // for what comes next: borrowed, valid until the next read. MILO_ERR_NUMERIC if one is not finite.

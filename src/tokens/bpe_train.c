@@ -58,6 +58,8 @@ typedef struct index_table {
 } index_table;
 
 typedef struct trainer {
+  const milo_tokenizer_options *options;
+  bool stopped;
   milo_arena arena;
   word *words;
   candidate *candidates;
@@ -67,8 +69,16 @@ typedef struct trainer {
       touched_count, touched_capacity;
   index_table word_table, candidate_table;
   milo_vocab_token *tokens;
-  size_t token_count, token_capacity, joins;
+  size_t vocab, token_count, token_capacity, joins;
 } trainer;
+
+// How much is done between two reports.
+enum { REPORT_BYTES = 1 << 19, REPORT_WORDS = 1 << 12 };
+
+static bool goes_on(trainer *t, const char *what, uint64_t done, uint64_t total) {
+  if (!t->stopped) t->stopped = !milo_tok_goes_on(t->options, what, done, total);
+  return !t->stopped;
+}
 
 // ---- words ---------------------------------------------------------------------------------
 
@@ -144,13 +154,18 @@ static void count_word(trainer *t, span key) {
 // False: no memory. Words of all documents, each with the space that encoding puts in front.
 static bool count_words(trainer *t, const char *text, size_t bytes) {
   const char *document;
-  size_t at = 0, document_bytes;
+  size_t at = 0, document_bytes, reported = 0;
   char *prefixed = bytes < SIZE_MAX ? malloc(bytes + 1) : NULL;
   if (!prefixed) return false;
   prefixed[0] = ' ';
-  while (milo_tok_next_document(text, bytes, &at, &document, &document_bytes)) {
+  while (!t->stopped && milo_tok_next_document(text, bytes, &at, &document, &document_bytes)) {
+    const size_t begin = (size_t)(document - text);
     memcpy(prefixed + 1, document, document_bytes);
     for (size_t i = 0, step; i <= document_bytes; i += step) {
+      if (begin + i - reported >= REPORT_BYTES) {
+        reported = begin + i;
+        if (!goes_on(t, "bytes read", reported, bytes)) break;
+      }
       step = word_bytes(prefixed + i, document_bytes + 1 - i);
       count_word(t, (span){prefixed + i, step});
     }
@@ -233,6 +248,7 @@ static void split_words(trainer *t) {
     *table_slot(&table, known, sizeof *known, known[i]) = i + 1;
   }
   for (size_t i = 0; i < t->word_count; i++) {
+    if (i % REPORT_WORDS == 0 && !goes_on(t, "words split", i, t->word_count)) return;
     word *w = &t->words[i];
     w->parts = MILO_NEW_ARRAY(&t->arena, part, w->span.bytes);
     for (size_t at = 0, step; at < w->span.bytes; at += step) {
@@ -365,6 +381,9 @@ static void learn(trainer *t, size_t index) {
   // count_pairs may move the candidates, and adds to other lists only: this one is a piece now.
   const size_t *words = c->words, count = c->word_count;
   for (size_t i = 0; i < count; i++) {
+    if (i % REPORT_WORDS == REPORT_WORDS - 1 &&
+        !goes_on(t, "tokens learnt", t->token_count, t->vocab))
+      return;
     word *w = &t->words[words[i]];
     if (w->seen == t->joins) continue;
     w->seen = t->joins;
@@ -383,14 +402,15 @@ static void add_fixed_tokens(trainer *t) {
     add_token(t, (span){milo_arena_printf(&t->arena, "<0x%02X>", i), 6});
 }
 
-milo_status milo_tok_train(const char *text, size_t bytes, size_t vocab, milo_diag *diag,
+milo_status milo_tok_train(const char *text, size_t bytes, size_t vocab,
+                           const milo_tokenizer_options *options, milo_diag *diag,
                            milo_tokenizer **out_tokenizer) {
   *out_tokenizer = NULL;
   if (vocab < MILO_TOK_MIN_TRAINED_VOCAB || vocab > MILO_TOK_MAX_VOCAB)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                      "a vocabulary of %zu tokens cannot be trained, expected %d to %d", vocab,
                      MILO_TOK_MIN_TRAINED_VOCAB, MILO_TOK_MAX_VOCAB);
-  trainer t = {0};
+  trainer t = {.options = options, .vocab = vocab};
   milo_status status;
   if (!count_words(&t, text, bytes)) {
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory to read %zu bytes of text",
@@ -399,15 +419,21 @@ milo_status milo_tok_train(const char *text, size_t bytes, size_t vocab, milo_di
   }
   add_fixed_tokens(&t);
   add_characters(&t, vocab);
-  split_words(&t);
-  for (size_t i = 0; i < t.word_count; i++) count_pairs(&t, i, true);
-  queue_touched(&t);
-  while (t.token_count < vocab) {
+  if (!t.stopped) split_words(&t);
+  for (size_t i = 0; !t.stopped && i < t.word_count; i++) {
+    if (i % REPORT_WORDS == 0 && !goes_on(&t, "words counted", i, t.word_count)) break;
+    count_pairs(&t, i, true);
+  }
+  if (!t.stopped) queue_touched(&t);
+  while (t.token_count < vocab && goes_on(&t, "tokens learnt", t.token_count, vocab)) {
     const size_t best = best_candidate(&t);
     if (best == SIZE_MAX) break;
     learn(&t, best);
   }
-  if (t.token_count < vocab)
+  if (t.stopped)
+    status =
+        milo_fail(diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED, "learning the tokenizer was stopped");
+  else if (t.token_count < vocab)
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                        "the text is too small for a vocabulary of %zu tokens: it yields %zu", vocab,
                        t.token_count);

@@ -24,8 +24,14 @@ typedef struct join {
   size_t bytes;        // of both
 } join;
 
+// How much is done between two reports.
+enum { REPORT_BYTES = 1 << 17, REPORT_JOINS = 1 << 15 };
+
 typedef struct encoder {
   const milo_tokenizer *t;
+  const milo_tokenizer_options *options;
+  size_t begin, done, total;  // of the text, in bytes: the present document's, reported, in all
+  bool stopped;
   symbol *symbols;
   join *heap;
   uint32_t *ids;
@@ -107,11 +113,17 @@ static bool offer(encoder *e, const char *text, size_t left, size_t right) {
   return heap_push(e, (join){e->t->tokens[id].score, left, right, bytes});
 }
 
+static bool goes_on(encoder *e) {
+  if (!e->stopped) e->stopped = !milo_tok_goes_on(e->options, "bytes encoded", e->done, e->total);
+  return !e->stopped;
+}
+
 static bool join_all(encoder *e, const char *text) {
   e->heap_count = 0;
   for (size_t i = 0; i + 1 < e->symbol_count; i++)
     if (!offer(e, text, i, i + 1)) return false;
-  while (e->heap_count) {
+  for (size_t joins = 1; e->heap_count; joins++) {
+    if (joins % REPORT_JOINS == 0 && !goes_on(e)) return false;
     const join best = heap_pop(e);
     symbol *left = &e->symbols[best.left], *right = &e->symbols[best.right];
     if (!left->bytes || !right->bytes || left->bytes + right->bytes != best.bytes) continue;
@@ -149,6 +161,9 @@ static bool encode_prefixed(encoder *e, const char *text, size_t bytes) {
       at += step;
     } while (at < bytes && milo_vocab_joins(e->t, text[at - 1], text[at]));
     if (!join_all(e, text) || !emit(e, text)) return false;
+    if (e->begin + at - e->done < REPORT_BYTES) continue;
+    e->done = e->begin + at;
+    if (!goes_on(e)) return false;
   }
   return true;
 }
@@ -178,6 +193,7 @@ static milo_status finish(encoder *e, bool ok, size_t text_bytes, milo_diag *dia
   }
   encoder_deinit(e);
   if (ok) return MILO_OK;
+  if (e->stopped) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED, "encoding was stopped");
   return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory to encode %zu bytes of text",
                    text_bytes);
 }
@@ -227,15 +243,18 @@ bool milo_tok_next_document(const char *text, size_t bytes, size_t *at, const ch
 }
 
 milo_status milo_tok_encode_documents(const milo_tokenizer *t, const char *text, size_t bytes,
-                                      milo_diag *diag, uint32_t **out_ids, size_t *out_count) {
-  encoder e = {.t = t};
+                                      const milo_tokenizer_options *options, milo_diag *diag,
+                                      uint32_t **out_ids, size_t *out_count) {
+  encoder e = {.t = t, .options = options, .total = bytes};
   const char *document;
   size_t at = 0, document_bytes;
   bool ok = true;
   *out_ids = NULL;
   *out_count = 0;
-  while (ok && milo_tok_next_document(text, bytes, &at, &document, &document_bytes))
+  while (ok && milo_tok_next_document(text, bytes, &at, &document, &document_bytes)) {
+    e.begin = (size_t)(document - text);
     ok = encode_text(&e, document, document_bytes, true);
+  }
   if (ok && e.id_count == 0) {
     encoder_deinit(&e);
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "the text is empty");
@@ -256,7 +275,7 @@ milo_status milo_tok_encode_file(const milo_tokenizer *t, const char *path, milo
   if (!milo_tok_next_document(text, bytes, &at, &document, &document_bytes))
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "%s: holds no text", path);
   else
-    status = milo_tok_encode_documents(t, text, bytes, diag, out_ids, out_count);
+    status = milo_tok_encode_documents(t, text, bytes, NULL, diag, out_ids, out_count);
   free(text);
   return status;
 }

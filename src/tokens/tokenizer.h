@@ -53,8 +53,10 @@ MILO_MUST_USE milo_status milo_tok_parse(const void *data, size_t bytes, const c
 // other character alone, digits among them. Document separators are not part of the text.
 // The same text gives the same vocabulary everywhere.
 // MILO_ERR_INVALID if vocab is out of [300, 2^24] or the text has too few different pairs for it.
+// options (NULL: none): see milo.h.
 MILO_MUST_USE milo_status milo_tok_train(const char *text, size_t bytes, size_t vocab,
-                                         milo_diag *diag, milo_tokenizer **out_tokenizer);
+                                         const milo_tokenizer_options *options, milo_diag *diag,
+                                         milo_tokenizer **out_tokenizer);
 
 // Atomic: a temporary file beside path, then rename.
 MILO_MUST_USE milo_status milo_tok_save(const milo_tokenizer *tokenizer, const char *path,
@@ -77,8 +79,10 @@ MILO_MUST_USE milo_status milo_tok_encode(const milo_tokenizer *tokenizer, const
 // them; empty ones are left out. A text without it is one document and is kept whole: blank lines
 // are part of most texts. MILO_ERR_INVALID if there is no document.
 MILO_MUST_USE milo_status milo_tok_encode_documents(const milo_tokenizer *tokenizer,
-                                                    const char *text, size_t bytes, milo_diag *diag,
-                                                    uint32_t **out_ids, size_t *out_count);
+                                                    const char *text, size_t bytes,
+                                                    const milo_tokenizer_options *options,
+                                                    milo_diag *diag, uint32_t **out_ids,
+                                                    size_t *out_count);
 // Reads a file and encodes its documents.
 MILO_MUST_USE milo_status milo_tok_encode_file(const milo_tokenizer *tokenizer, const char *path,
                                                milo_diag *diag, uint32_t **out_ids,
@@ -88,6 +92,13 @@ MILO_MUST_USE milo_status milo_tok_encode_file(const milo_tokenizer *tokenizer, 
 MILO_MUST_USE milo_status milo_tok_decode(const milo_tokenizer *tokenizer, const uint32_t *ids,
                                           size_t count, milo_diag *diag, char **out_text,
                                           size_t *out_bytes);
+
+// Tells on_progress; false: to stop.
+static inline bool milo_tok_goes_on(const milo_tokenizer_options *options, const char *what,
+                                    uint64_t done, uint64_t total) {
+  const milo_progress progress = {what, done, total};
+  return !options || !options->on_progress || options->on_progress(options->user, &progress);
+}
 
 // Steps through the documents of a text as described above. *at starts at 0; false at the end.
 bool milo_tok_next_document(const char *text, size_t bytes, size_t *at, const char **out_document,

@@ -94,6 +94,9 @@ milo_status milo_checkpoint_write(const char *path, const milo_model *model,
       (milo_store_field){"data_checksum", MILO_FIELD_COUNT, state->data_checksum, 0};
   fields[field_count++] =
       (milo_store_field){"best_val_loss", MILO_FIELD_NUMBER, 0, state->best_val_loss};
+  fields[field_count++] = (milo_store_field){"loss", MILO_FIELD_NUMBER, 0, state->loss};
+  fields[field_count++] = (milo_store_field){"grad_norm", MILO_FIELD_NUMBER, 0, state->grad_norm};
+  fields[field_count++] = (milo_store_field){"unreported", MILO_FIELD_COUNT, state->unreported, 0};
   for (size_t i = 0; i < CONFIGS; i++)
     fields[field_count++] = get(&config_members[i], &model->config);
   for (size_t i = 0; i < OPTIONS; i++) fields[field_count++] = get(&option_members[i], options);
@@ -197,6 +200,12 @@ milo_status milo_checkpoint_read(const milo_store *store, milo_model *model, flo
   out_state->data_checksum = field.count;
   MILO_TRY(find(store, "best_val_loss", MILO_FIELD_NUMBER, &field, diag));
   out_state->best_val_loss = field.number;
+  MILO_TRY(find(store, "loss", MILO_FIELD_NUMBER, &field, diag));
+  out_state->loss = field.number;
+  MILO_TRY(find(store, "grad_norm", MILO_FIELD_NUMBER, &field, diag));
+  out_state->grad_norm = field.number;
+  MILO_TRY(find(store, "unreported", MILO_FIELD_COUNT, &field, diag));
+  out_state->unreported = field.count != 0 && out_state->step > 0;
   float *const blocks[PARTS] = {model->block, first, second};
   for (int part = 0; part < PARTS; part++)
     for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {

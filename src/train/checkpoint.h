@@ -12,6 +12,9 @@ typedef struct milo_train_state {
   uint64_t step;           // done
   double best_val_loss;    // infinity: none yet
   uint64_t data_checksum;  // of the tokens
+  // The last step's, for its report, which has yet to come if the run was stopped before.
+  double loss, grad_norm;
+  bool unreported;
 } milo_train_state;
 
 // Writes dir/checkpoint.milo atomically. first, second: moments laid out like the model's block.

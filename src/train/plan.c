@@ -28,6 +28,7 @@ typedef struct source {
 } source;
 
 struct milo_plan {
+  milo_stop stop;
   const milo_model *model;
   size_t rows, layers;
   milo_row_parts parts;              // of the head
@@ -286,6 +287,7 @@ void milo_plan_destroy(milo_plan *p) {
   free(p);
 }
 
+void milo_plan_set_stop(milo_plan *p, milo_stop stop) { p->stop = stop; }
 int32_t *milo_plan_tokens(milo_plan *p) { return p->tokens->data; }
 int32_t *milo_plan_targets(milo_plan *p) { return p->targets->data; }
 float *milo_plan_gradients(milo_plan *p) { return p->gradients->data; }
@@ -296,6 +298,7 @@ static milo_status run_forward(milo_plan *p, milo_diag *diag) {
   milo_buffer *const embed[] = {p->tokens, milo_views_get(&p->weights, MILO_WEIGHT_embedding, 0)};
   MILO_TRY(milo_executable_run(p->embed, embed, &p->x[0], diag));
   for (size_t layer = 0; layer < p->layers; layer++) {
+    if (milo_stop_asked(p->stop)) return MILO_ERR_INTERRUPTED;
     p->inputs[0] = p->x[layer];
     milo_views_layer(&p->weights, layer, p->inputs + 1);
     p->outputs[0] = p->x[layer + 1];
@@ -315,6 +318,7 @@ static milo_status run_head(milo_plan *p, bool backward, milo_diag *diag, double
   int32_t *targets = p->targets->data;
   const milo_part_executables *run = backward ? &p->head : &p->loss;
   for (size_t row = 0; row < p->rows; row += p->parts.part) {
+    if (milo_stop_asked(p->stop)) return MILO_ERR_INTERRUPTED;
     const bool whole = p->rows - row >= p->parts.part;
     const size_t count = whole ? p->parts.part : p->parts.last;
     milo_buffer x_part = milo_buffer_view(x + row * dim, count * dim * sizeof *x);
@@ -331,8 +335,9 @@ static milo_status run_head(milo_plan *p, bool backward, milo_diag *diag, double
     milo_buffer *const outputs[] = {&loss, &dx_part, norm_sum, classifier_sum};
     MILO_TRY(milo_executable_run(whole ? run->part : run->last, inputs, outputs, diag));
   }
-  *out_loss_sum = 0;
-  for (size_t i = 0; i < p->rows; i++) *out_loss_sum += (double)losses[i];
+  double sum = 0;
+  for (size_t i = 0; i < p->rows; i++) sum += (double)losses[i];
+  *out_loss_sum = sum;
   return MILO_OK;
 }
 
@@ -341,6 +346,7 @@ static milo_status run_backward(milo_plan *p, milo_diag *diag) {
   const size_t inputs = milo_executable_input_count(p->backward);
   size_t from = 0;  // dx[from] holds the gradient of the layer's output
   for (size_t layer = p->layers; layer-- > 0; from = 1 - from) {
+    if (milo_stop_asked(p->stop)) return MILO_ERR_INTERRUPTED;
     milo_views_layer(&p->weights, layer, weights);
     p->outputs[0] = p->dx[1 - from];
     milo_views_layer(&p->gradient_views, layer, p->outputs + 1);
@@ -390,14 +396,12 @@ void milo_plan_begin(milo_plan *p) {
 }
 
 milo_status milo_plan_run(milo_plan *p, milo_diag *diag, double *out_loss_sum) {
-  *out_loss_sum = 0;
   MILO_TRY(run_forward(p, diag));
   MILO_TRY(run_head(p, true, diag, out_loss_sum));
   return run_backward(p, diag);
 }
 
 milo_status milo_plan_evaluate(milo_plan *p, milo_diag *diag, double *out_loss_sum) {
-  *out_loss_sum = 0;
   MILO_TRY(run_forward(p, diag));
   return run_head(p, false, diag, out_loss_sum);
 }

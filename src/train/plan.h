@@ -12,6 +12,7 @@
 #ifndef MILO_TRAIN_PLAN_H
 #define MILO_TRAIN_PLAN_H
 
+#include "base/stop.h"
 #include "device/device.h"
 #include "model/model.h"
 
@@ -24,6 +25,9 @@ MILO_MUST_USE milo_status milo_plan_create(milo_device *device, const milo_model
                                            milo_diag *diag, milo_plan **out_plan);
 void milo_plan_destroy(milo_plan *plan);
 
+// Asked between layers: a run then ends with MILO_ERR_INTERRUPTED, which nothing reports.
+void milo_plan_set_stop(milo_plan *plan, milo_stop stop);
+
 // Room for batch * seq tokens and targets, to be filled before a run.
 int32_t *milo_plan_tokens(milo_plan *plan);
 int32_t *milo_plan_targets(milo_plan *plan);
@@ -31,7 +35,7 @@ int32_t *milo_plan_targets(milo_plan *plan);
 // Starts a step's gradients (before its first micro-batch).
 void milo_plan_begin(milo_plan *plan);
 // Forward and backward of one micro-batch: adds its share of the gradient of the step's mean loss.
-// *out_loss_sum: sum of the tokens' cross-entropies.
+// *out_loss_sum: sum of the tokens' cross-entropies, set when forward is done and before backward.
 MILO_MUST_USE milo_status milo_plan_run(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
 // Forward only; the gradients are left alone.
 MILO_MUST_USE milo_status milo_plan_evaluate(milo_plan *plan, milo_diag *diag,

@@ -30,9 +30,13 @@ typedef struct run {
   milo_metrics *metrics;
   milo_lock *lock;  // of out_dir
   milo_train_state state;
-  uint64_t first_step;  // done when this run began
-  uint64_t saved_step, evaluated_step;
-  bool saved, evaluated, save_due;
+  uint64_t first_step;     // done when this run began
+  uint64_t reported_step;  // lines that the metrics had then
+  uint64_t saved_step;
+  bool saved, save_due;
+  bool changed;         // since it was saved
+  double part;          // loss of the batch under way, NaN until it is known
+  double weights_loss;  // a loss with the present weights, NaN: none yet
   double step_seconds;  // of this run's steps together
   milo_diag *diag;
 } run;
@@ -47,16 +51,28 @@ static milo_status not_finite(const run *r, const char *what, uint64_t step) {
                    "%s is not finite at step %llu: training stops", what, (unsigned long long)step);
 }
 
+static bool weights_are_known(const run *r) {
+  return isfinite(r->weights_loss) || isfinite(r->part);
+}
+
+// Whether to stop here, in the middle of a step or an evaluation. While there is something to save,
+// a loss with the weights is awaited, without which they cannot be.
+static bool stop_here(void *user) {
+  const run *r = user;
+  const milo_train_options *o = &r->options;
+  if (!o->stop || !o->stop(o->user)) return false;
+  return !o->out_dir || !r->changed || weights_are_known(r);
+}
+
 // Weights that an update has ruined show only in the next loss, so that a checkpoint takes the
 // place of the last one when that loss is known: here by a forward run, for the checkpoints that
 // are written on the way (save_due) by the next step itself.
 static milo_status check_weights(run *r) {
-  double sum = 0;
-  if (r->evaluated && r->evaluated_step == r->state.step) return MILO_OK;
+  if (weights_are_known(r)) return MILO_OK;
   milo_loader_batch(&r->loader, r->state.step, 0, r->options.batch, milo_plan_tokens(r->plan),
                     milo_plan_targets(r->plan));
-  MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &sum));
-  return isfinite(sum) ? MILO_OK : not_finite(r, "the loss", r->state.step + 1);
+  MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &r->part));
+  return isfinite(r->part) ? MILO_OK : not_finite(r, "the loss", r->state.step + 1);
 }
 
 static milo_status write_files(run *r) {
@@ -81,11 +97,12 @@ static milo_status write_files(run *r) {
   free(json);
   r->saved |= status == MILO_OK;
   r->saved_step = r->state.step;
+  r->changed &= status != MILO_OK;
   return status;
 }
 
 static milo_status save(run *r) {
-  if (!r->options.out_dir || (r->saved && r->saved_step == r->state.step)) return MILO_OK;
+  if (!r->options.out_dir || !r->changed) return MILO_OK;
   MILO_TRY(check_weights(r));
   return write_files(r);
 }
@@ -97,22 +114,26 @@ static milo_status take_step(run *r, milo_train_report *report) {
   double sum = 0;
   milo_plan_begin(r->plan);
   for (size_t micro = 0; micro < o->accumulate; micro++) {
-    double part = 0;
+    r->part = (double)NAN;
     milo_loader_batch(&r->loader, step, micro * o->batch, o->batch, milo_plan_tokens(r->plan),
                       milo_plan_targets(r->plan));
-    MILO_TRY(milo_plan_run(r->plan, r->diag, &part));
-    sum += part;
+    MILO_TRY(milo_plan_run(r->plan, r->diag, &r->part));
+    sum += r->part;
+    if (micro == 0) r->weights_loss = r->part;
   }
   report->loss = sum / ((double)r->loader.rows * (double)o->seq);
   if (!isfinite(report->loss)) return not_finite(r, "the loss", step + 1);
   MILO_TRY(milo_optimizer_norm(r->optimizer, r->diag, &report->grad_norm));
   if (!isfinite(report->grad_norm)) return not_finite(r, "the gradient", step + 1);
   if (r->save_due) MILO_TRY(write_files(r));
-  report->learning_rate = milo_schedule_rate(o, step);
+  const double rate = milo_schedule_rate(o, step);
   // The small number keeps the quotient finite for a gradient of zero.
   const double scale = o->clip / (report->grad_norm + 1e-6);
-  MILO_TRY(milo_optimizer_step(r->optimizer, step + 1, report->learning_rate, scale < 1 ? scale : 1,
-                               r->diag));
+  MILO_TRY(milo_optimizer_step(r->optimizer, step + 1, rate, scale < 1 ? scale : 1, r->diag));
+  r->part = r->weights_loss = (double)NAN;
+  r->changed = r->state.unreported = true;
+  r->state.loss = report->loss;
+  r->state.grad_norm = report->grad_norm;
   r->state.step++;
   return MILO_OK;
 }
@@ -121,16 +142,15 @@ static milo_status evaluate(run *r, double *out_loss) {
   const milo_train_options *o = &r->options;
   double sum = 0;
   for (size_t batch = 0; batch < o->eval_batches; batch++) {
-    double part = 0;
+    r->part = (double)NAN;
     milo_loader_validation(&r->loader, batch * o->batch, o->batch, milo_plan_tokens(r->plan),
                            milo_plan_targets(r->plan));
-    MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &part));
-    sum += part;
+    MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &r->part));
+    r->weights_loss = r->part;
+    sum += r->part;
   }
   *out_loss = sum / ((double)r->loader.val_rows * (double)o->seq);
   if (!isfinite(*out_loss)) return not_finite(r, "the validation loss", r->state.step);
-  r->evaluated = true;
-  r->evaluated_step = r->state.step;
   if (*out_loss < r->state.best_val_loss) r->state.best_val_loss = *out_loss;
   return MILO_OK;
 }
@@ -140,21 +160,27 @@ static milo_status open_metrics(run *r) {
   const char *dir = r->options.out_dir;
   if (!dir) return MILO_OK;
   char *path = milo_folder_path(dir, MILO_TRAIN_METRICS);
-  const milo_status status = milo_metrics_open(path, r->first_step, r->diag, &r->metrics);
+  const milo_status status = milo_metrics_open(path, r->reported_step, r->diag, &r->metrics);
   free(path);
   return status;
 }
 
-static milo_status report_step(run *r, double started, milo_train_report *report) {
+// Evaluates if it is time, writes the line of metrics, and tells on_step: *out_go_on is its answer.
+// Stopped before that line, the run begins by it when it is resumed.
+static milo_status report_step(run *r, double seconds, milo_train_report *report, bool *out_go_on) {
   const milo_train_options *o = &r->options;
   const double tokens_a_step = (double)r->loader.rows * (double)o->seq;
   report->step = r->state.step;
   report->steps = o->steps;
-  report->step_s = milo_clock_s() - started;
-  r->step_seconds += report->step_s;
+  report->loss = r->state.loss;
+  report->grad_norm = r->state.grad_norm;
+  report->learning_rate = milo_schedule_rate(o, r->state.step - 1);
+  report->step_s = seconds;
+  r->step_seconds += seconds;
   const double done = (double)(r->state.step - r->first_step);
-  report->tokens_per_second = done * tokens_a_step / r->step_seconds;
-  report->eta_s = (double)(o->steps - r->state.step) * r->step_seconds / done;
+  report->tokens_per_second = done > 0 ? done * tokens_a_step / r->step_seconds : (double)NAN;
+  report->eta_s =
+      done > 0 ? (double)(o->steps - r->state.step) * r->step_seconds / done : (double)NAN;
   report->tokens = r->state.step * r->loader.rows * o->seq;
   report->val_loss = (double)NAN;
   if (!r->metrics) MILO_TRY(open_metrics(r));
@@ -162,27 +188,36 @@ static milo_status report_step(run *r, double started, milo_train_report *report
   if (r->loader.val_rows && (last || r->state.step % o->eval_every == 0))
     MILO_TRY(evaluate(r, &report->val_loss));
   if (r->metrics) MILO_TRY(milo_metrics_add(r->metrics, report, r->diag));
+  r->state.unreported = false;
+  r->changed = true;
+  *out_go_on = !o->on_step || o->on_step(o->user, report);
   return MILO_OK;
 }
 
+// MILO_ERR_INTERRUPTED: told to stop; nothing is reported or saved yet.
 static milo_status loop(run *r, milo_train_report *report) {
   const milo_train_options *o = &r->options;
-  while (r->state.step < o->steps) {
+  bool go_on = true;
+  if (r->state.unreported) MILO_TRY(report_step(r, 0, report, &go_on));
+  while (go_on && r->state.step < o->steps) {
     const double started = milo_clock_s();
     MILO_TRY(take_step(r, report));
-    MILO_TRY(report_step(r, started, report));
-    const uint64_t step = r->state.step;
-    const bool go_on = !o->on_step || o->on_step(o->user, report);
-    const bool stop = o->stop_after && step >= o->stop_after;
-    if (step == o->steps || !go_on || stop) MILO_TRY(save(r));
-    r->save_due = o->out_dir && step % o->save_every == 0;
-    if (step == o->steps || stop) break;
-    if (!go_on)
-      return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED,
-                       "training was stopped after step %llu of %llu%s", (unsigned long long)step,
-                       (unsigned long long)o->steps, o->out_dir ? ", the state is saved" : "");
+    MILO_TRY(report_step(r, milo_clock_s() - started, report, &go_on));
+    r->save_due = o->out_dir && r->state.step % o->save_every == 0;
+    if (o->stop_after && r->state.step >= o->stop_after) return save(r);
   }
-  return MILO_OK;
+  return r->state.step < o->steps ? MILO_ERR_INTERRUPTED : save(r);
+}
+
+// Saves the state after the last complete step, and says so.
+static milo_status end_stopped(run *r) {
+  const milo_train_options *o = &r->options;
+  milo_plan_set_stop(r->plan, (milo_stop){0});
+  MILO_TRY(save(r));
+  return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED,
+                   "training was stopped after step %llu of %llu%s",
+                   (unsigned long long)r->state.step, (unsigned long long)o->steps,
+                   r->saved ? ", the state is saved" : "");
 }
 
 static milo_status resume(run *r, const milo_store *store) {
@@ -198,6 +233,7 @@ static milo_status resume(run *r, const milo_store *store) {
                      milo_store_path(store), (unsigned long long)r->state.step,
                      (unsigned long long)r->options.steps);
   r->first_step = r->saved_step = r->state.step;
+  r->reported_step = r->state.step - r->state.unreported;
   r->saved = true;
   return MILO_OK;
 }
@@ -238,7 +274,7 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
                               .step_s = none,
                               .eta_s = none};
   memset(out_result, 0, sizeof *out_result);
-  run r = {.model = model, .diag = diag};
+  run r = {.model = model, .diag = diag, .part = none, .weights_loss = none};
   milo_store *store = NULL;
   milo_status status = MILO_OK;
   if (options->resume && !options->out_dir)
@@ -252,7 +288,9 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
   }
   if (status == MILO_OK) status = prepare(&r, device, ids, count, options, store);
   milo_store_close(store);
+  if (status == MILO_OK) milo_plan_set_stop(r.plan, (milo_stop){stop_here, &r});
   if (status == MILO_OK) status = loop(&r, &report);
+  if (status == MILO_ERR_INTERRUPTED) status = end_stopped(&r);
   milo_metrics_close(r.metrics);
   milo_optimizer_destroy(r.optimizer);
   milo_plan_destroy(r.plan);

@@ -88,7 +88,7 @@ static void check_stream(const char *tokenizer, size_t vocab, const char *text_n
   char *text = read_text(text_name, &bytes);
   if (!CHECK(text != NULL) || !CHECK(find_data(stream_name, path))) return;
   CHECK(milo_stream_load(path, vocab, NULL, &wanted, &wanted_count) == MILO_OK);
-  CHECK(milo_tok_encode_documents(t, text, bytes, NULL, &ids, &count) == MILO_OK);
+  CHECK(milo_tok_encode_documents(t, text, bytes, NULL, NULL, &ids, &count) == MILO_OK);
   if (!ids || !wanted) return;
   size_t same = 0;
   while (same < count && same < wanted_count && ids[same] == wanted[same]) same++;

@@ -51,9 +51,17 @@ check "not stopped" "${train[@]}" --steps 1000000 --out straight --stop-after $(
 for file in checkpoint.milo model.bin model.json metrics.jsonl; do
   check "$file is the same, stopped or not" cmp stopped/$file straight/$file
 done
-signalled TERM '[ "$(wc -l <term/metrics.jsonl 2>/dev/null || echo 0)" -ge 2 ]' \
-  "${train[@]}" --steps 1000000 --out term
-clean "SIGTERM while training" 130 "the state is saved"
+for signal in TERM HUP; do
+signalled $signal '[ "$(wc -l <$signal/metrics.jsonl 2>/dev/null || echo 0)" -ge 2 ]' \
+  "${train[@]}" --steps 1000000 --out $signal
+clean "SIG$signal while training" 130 "the state is saved"
+holds "SIG$signal is answered" "^stopping after this step; again to quit now$" "$err"
+done
+# nohup has SIGHUP ignored: the run goes on, and is stopped by the second signal.
+signalled INT '[ "$(wc -l <nohup/metrics.jsonl 2>/dev/null || echo 0)" -ge 2 ] && kill -HUP $pid &&
+  sleep 0.5' \
+  bash -c 'trap "" HUP; exec "$@"' bash "${train[@]}" --steps 1000000 --out nohup
+clean "SIGHUP under nohup" 130 "the state is saved"
 signalled INT '[ -s "$err" ]' "${train[@]}" --steps 1000000
 clean "Ctrl-C without a folder" 130 "training was stopped after step"
 
@@ -119,7 +127,31 @@ refuse 1 "the gradient is not finite at step 1: training stops" "${large[@]}"
 refuse 1 "the gradient is not finite at step 1: training stops" "${large[@]}" --force --out nan
 check "the earlier run is there" "$milo" eval nan --data data.u16 --max-tokens 40
 
+# ---- a step of minutes: Ctrl-C is answered at once and ends it between two layers ----
+printf '{"dim": 64, "hidden": 128, "layers": 4, "heads": 2, "seq": 64, "vocab": 300}\n' >long.json
+long=("$milo" train --data data.u16 --model long.json --device ref --batch 1 --val-fraction 0)
+"${long[@]}" --steps 1 --out long 2>/dev/null || bad "a step on ref"
+SECONDS=0
+signalled INT '[ -s "$err" ] && sleep 2' "${long[@]}" --accumulate 5000 --steps 3 --out minutes
+clean "Ctrl-C in a long step" 130 "training was stopped after step 0 of 3"
+holds "Ctrl-C in a long step is answered" "again to quit now" "$err"
+signalled INT '[ -s "$err" ] && sleep 2' "$milo" train --data data.u16 --model long.json \
+  --device ref --batch 1 --val-fraction 0.5 --steps 3 --eval-every 1 --eval-batches 5000 --out long2
+clean "Ctrl-C in a long evaluation" 130 "training was stopped after step 1 of 3, the state is saved"
+[ $SECONDS -lt 40 ] || bad "stopping took $SECONDS seconds"
+# A second signal ends it whatever it does.
+signalled INT '[ -s "$err" ] && sleep 1 && kill -INT $pid && kill -INT $pid; true' \
+  "${long[@]}" --accumulate 5000 --steps 3
+[ $code = 130 ] || bad "a second Ctrl-C (exit code $code)"
+
 # ---- Ctrl-C elsewhere ----
+for ((i = 0; i < 40; i++)); do cat text.txt; done >more.txt
+for ((i = 0; i < 120; i++)); do cat more.txt; done >most.txt
+signalled INT 'sleep 0.2' "$milo" tokenize train most.txt --vocab 300 -o stopped.bin
+clean "Ctrl-C while learning a tokenizer" 130 "learning the tokenizer was stopped"
+signalled INT 'sleep 0.3' "$milo" tokenize encode most.txt -t tok.bin -o stopped.u16
+clean "Ctrl-C while encoding" 130 "encoding was stopped"
+[ ! -e stopped.bin ] && [ ! -e stopped.u16 ] || bad "files of what was stopped"
 printf '{"dim": 64, "hidden": 128, "layers": 4, "heads": 2, "seq": 4096, "vocab": 300}\n' >slow.json
 "$milo" train --data data.u16 --model slow.json --steps 1 --batch 1 --seq 8 --eval-batches 1 \
   --out slow 2>/dev/null || bad "a slow model"

@@ -23,7 +23,7 @@ check "validation in the metrics" test "$(grep -c '"val_loss":' whole/metrics.js
 
 check "JSON result" "$milo" "${run[@]}" --out json --steps 2 --json
 holds "one line of JSON" '^\{"step": 2, "steps": 2, "stopped": false.*"loss": [0-9.]+.*\}$' "$out"
-holds "progress with ETA" '^step 2/2  loss [0-9.]+ .*ETA 0m' "$err"
+holds "progress with ETA" '^step 2/2  loss [0-9.]+ .*ETA 0:00:00  ' "$err"
 
 # Ctrl-C: saves, says so, and can go on.
 "$milo" "${run[@]}" --out stopped --steps 100000 >"$out" 2>"$err" &

@@ -311,6 +311,94 @@ static size_t count_lines(const char *path, const char *part) {
   return count;
 }
 
+typedef struct patience {
+  size_t asked, limit;
+} patience;
+
+static bool lose_patience(void *user) {
+  patience *p = user;
+  return p->asked++ >= p->limit;
+}
+
+// Stopped at every place where that is possible, between any two layers of steps and evaluations,
+// with and without micro-batches: nothing is lost, and resumed it is the same run.
+static void test_stopped_anywhere(void) {
+  milo_ctx *ctx = context(1);
+  const milo_model_config config = tiny();
+  milo_train_options options = options_for("cpu");
+  options.steps = 4;
+  options.batch = 1;
+  options.eval_every = 3;
+  options.save_every = 2;
+  options.accumulate = 2;
+  char whole[512], parts[512];
+  snprintf(whole, sizeof whole, "%s", in_folder("whole"));
+  snprintf(parts, sizeof parts, "%s", in_folder("stopped"));
+  patience p = {0, SIZE_MAX};
+  options.stop = lose_patience;
+  options.user = &p;
+  options.out_dir = whole;
+  CHECK(train(ctx, &config, &options, NULL) == MILO_OK);
+  const size_t places = p.asked;
+  CHECK(places == 4 * 2 * (2 + 1 + 2) + 2 * 2 * (2 + 1));  // steps and evaluations
+  size_t in_evaluation = 0;
+  milo_train_result result;
+  for (size_t limit = 0; limit < places; limit++) {
+    options.out_dir = parts;
+    options.resume = false;
+    options.force = true;
+    p = (patience){0, limit};
+    const milo_status status = train(ctx, &config, &options, &result);
+    if (!CHECK(status == MILO_ERR_INTERRUPTED)) printf("# at %zu: %s\n", limit, milo_error(ctx));
+    if (!CHECK(strstr(milo_error(ctx), "training was stopped after step ") != NULL)) break;
+    // At once, or when the forward part of a micro-batch is over: 2 layers and the head.
+    CHECK(p.asked - limit <= 4);
+    if (strstr(milo_error(ctx), "the state is saved") == NULL) {
+      CHECK(result.last.step == 0);
+      continue;
+    }
+    in_evaluation += count_lines(in_folder("stopped/metrics.jsonl"), "step") < result.last.step;
+    p = (patience){0, SIZE_MAX};
+    options.resume = true;
+    options.force = false;
+    if (!CHECK(train(ctx, &config, &options, &result) == MILO_OK && result.last.step == 4))
+      printf("# at %zu: %s\n", limit, milo_error(ctx));
+    if (!CHECK(same_folder(whole, parts))) printf("# stopped at place %zu of %zu\n", limit, places);
+  }
+  CHECK(in_evaluation > 5);
+  options.out_dir = NULL;  // nothing to save: at once
+  options.resume = false;
+  p = (patience){0, 33};
+  CHECK(train(ctx, &config, &options, &result) == MILO_ERR_INTERRUPTED && p.asked == 34);
+  milo_ctx_destroy(ctx);
+}
+
+static void test_evaluation_and_generation_stop(void) {
+  milo_ctx *ctx = context(1);
+  const milo_model_config config = tiny();
+  milo_model *model = NULL;
+  CHECK(milo_model_create(ctx, &config, 5, &model) == MILO_OK);
+  for (size_t limit = 0; limit < 3; limit++) {  // 2 layers and the head
+    patience p = {0, limit};
+    milo_eval_options eval = MILO_OPTIONS_INIT(milo_eval_options);
+    eval.stop = lose_patience;
+    eval.user = &p;
+    milo_eval_result scored;
+    CHECK(milo_eval(ctx, model, ids, TOKENS, &eval, &scored) == MILO_ERR_INTERRUPTED);
+    CHECK(p.asked == limit + 1 && strstr(milo_error(ctx), "evaluation was stopped") != NULL);
+    p = (patience){0, limit};
+    milo_generate_options generate = MILO_OPTIONS_INIT(milo_generate_options);
+    generate.stop = lose_patience;
+    generate.user = &p;
+    generate.steps = 8;
+    size_t count = 0;
+    CHECK(milo_generate(ctx, model, ids, 3, &generate, NULL, &count, NULL) == MILO_OK);
+    CHECK(p.asked == limit + 1 && count == 3 + limit / 2);  // 2 layers a token
+  }
+  milo_model_destroy(model);
+  milo_ctx_destroy(ctx);
+}
+
 // Keeps the last rate in *user.
 static bool note_rate(void *user, const milo_train_report *report) {
   *(double *)user = report->learning_rate;
@@ -457,6 +545,8 @@ int main(void) {
   RUN(test_what_resuming_refuses);
   RUN(test_a_folder_with_a_run);
   RUN(test_a_run_is_made_longer);
+  RUN(test_stopped_anywhere);
+  RUN(test_evaluation_and_generation_stop);
   RUN(test_bad_data_and_folders);
   RUN(test_a_loss_that_is_not_finite);
   RUN(test_memory_does_not_grow);

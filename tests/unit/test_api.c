@@ -178,7 +178,7 @@ static void test_things_outlive_their_context(void) {
   milo_model *model = make_model(ctx);
   for (int i = 0; i < 2; i++) CHECK(milo_compile(ctx, program, &on[i], &kernels[i]) == MILO_OK);
   CHECK(milo_buffer_create(ctx, 24, &x) == MILO_OK);
-  if (!CHECK(milo_tokenizer_train(ctx, letters, sizeof letters, 300, &tokenizer) == MILO_OK))
+  if (!CHECK(milo_tokenizer_train(ctx, letters, sizeof letters, 300, NULL, &tokenizer) == MILO_OK))
     return;
   milo_ctx_destroy(ctx);
 

@@ -178,7 +178,8 @@ static void test_tokenizer_and_tokens(void) {
   static char text[4000];
   for (size_t i = 0; i < sizeof text; i++) text[i] = "the cat and the dog "[i * i / 7 % 20];
   milo_tokenizer *tokenizer = NULL;
-  if (!CHECK(milo_tokenizer_train(ctx, text, sizeof text, 300, &tokenizer) == MILO_OK)) return;
+  if (!CHECK(milo_tokenizer_train(ctx, text, sizeof text, 300, NULL, &tokenizer) == MILO_OK))
+    return;
   CHECK(milo_tokenizer_save(ctx, tokenizer, in_folder("tok.bin")) == MILO_OK);
   milo_tokenizer_destroy(tokenizer);
   damage("tok.bin", read_tokenizer, false, false, 3);

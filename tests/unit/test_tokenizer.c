@@ -42,7 +42,7 @@ static const char story[] =
 static milo_tokenizer *train(const char *text, size_t bytes, size_t vocab) {
   milo_diag diag = {0};
   milo_tokenizer *t = NULL;
-  const milo_status status = milo_tok_train(text, bytes, vocab, &diag, &t);
+  const milo_status status = milo_tok_train(text, bytes, vocab, NULL, &diag, &t);
   if (!CHECK(status == MILO_OK)) printf("# %s\n", milo_diag_text(&diag));
   milo_diag_deinit(&diag);
   return t;
@@ -335,13 +335,13 @@ static void test_training_repeats_itself(void) {
 static void test_training_refuses(void) {
   milo_diag diag = {0};
   milo_tokenizer *t;
-  CHECK(milo_tok_train(story, sizeof story - 1, 299, &diag, &t) == MILO_ERR_INVALID && !t);
+  CHECK(milo_tok_train(story, sizeof story - 1, 299, NULL, &diag, &t) == MILO_ERR_INVALID && !t);
   CHECK(strstr(milo_diag_text(&diag), "299 tokens cannot be trained") != NULL);
   milo_diag_clear(&diag);
-  CHECK(milo_tok_train("a b", 3, 300, &diag, &t) == MILO_ERR_INVALID && !t);
+  CHECK(milo_tok_train("a b", 3, 300, NULL, &diag, &t) == MILO_ERR_INVALID && !t);
   CHECK(strstr(milo_diag_text(&diag), "too small for a vocabulary of 300 tokens") != NULL);
   milo_diag_clear(&diag);
-  CHECK(milo_tok_train("", 0, 300, &diag, &t) == MILO_ERR_INVALID && !t);
+  CHECK(milo_tok_train("", 0, 300, NULL, &diag, &t) == MILO_ERR_INVALID && !t);
   milo_diag_deinit(&diag);
 }
 
@@ -487,7 +487,7 @@ static void test_documents(void) {
   uint32_t *ids, *one, *two;
   size_t count, one_count, two_count;
   static const char text[] = "The sea\n<|endoftext|>\nThe boat\n<|endoftext|>\n";
-  CHECK(milo_tok_encode_documents(t, text, sizeof text - 1, &diag, &ids, &count) == MILO_OK);
+  CHECK(milo_tok_encode_documents(t, text, sizeof text - 1, NULL, &diag, &ids, &count) == MILO_OK);
   CHECK(milo_tok_encode(t, "The sea", 7, true, &diag, &one, &one_count) == MILO_OK);
   CHECK(milo_tok_encode(t, "The boat", 8, true, &diag, &two, &two_count) == MILO_OK);
   CHECK(count == one_count + two_count && memcmp(ids, one, one_count * sizeof *ids) == 0 &&
@@ -495,7 +495,8 @@ static void test_documents(void) {
   free(ids);
   free(one);
   free(two);
-  CHECK(milo_tok_encode_documents(t, "<|endoftext|>", 13, &diag, &ids, &count) == MILO_ERR_INVALID);
+  CHECK(milo_tok_encode_documents(t, "<|endoftext|>", 13, NULL, &diag, &ids, &count) ==
+        MILO_ERR_INVALID);
   CHECK(!ids && count == 0 && diag.errors == 1);
   milo_diag_deinit(&diag);
   milo_tok_destroy(t);
@@ -549,6 +550,69 @@ static void test_streams(void) {
   unlink(path);
 }
 
+typedef struct heard {
+  size_t calls, limit, kinds;
+  const char *what;
+  uint64_t done;
+  bool falls, past_the_end;
+} heard;
+
+static bool listen(void *user, const milo_progress *p) {
+  heard *h = user;
+  if (h->what == NULL || strcmp(h->what, p->what) != 0) {
+    h->what = p->what;
+    h->done = 0;
+    h->kinds++;
+  }
+  h->falls |= p->done < h->done;
+  h->past_the_end |= p->done > p->total;
+  h->done = p->done;
+  return ++h->calls <= h->limit;
+}
+
+// Learning and encoding say how far they are, and stop wherever they are told to.
+static void test_progress_and_stopping(void) {
+  enum { BYTES = 3 << 20 };
+  char *text = malloc(BYTES);
+  uint32_t state = 7;
+  for (size_t i = 0; i < BYTES; i++) {
+    state = state * 1664525u + 1013904223u;
+    text[i] = (state >> 24) % 6 ? (char)('a' + (state >> 16) % 26) : ' ';
+  }
+  memset(text + (1 << 20), 'a', 1 << 20);  // one stretch without a place to cut
+  milo_diag diag = {0};
+  milo_tokenizer *t = NULL, *none = NULL;
+  uint32_t *ids = NULL;
+  size_t count;
+  heard h = {.limit = SIZE_MAX};
+  milo_tokenizer_options options = MILO_OPTIONS_INIT(milo_tokenizer_options);
+  options.on_progress = listen;
+  options.user = &h;
+  if (!CHECK(milo_tok_train(text, BYTES, 400, &options, &diag, &t) == MILO_OK)) return;
+  CHECK(h.kinds == 4 && h.calls > 100 && !h.falls && !h.past_the_end);
+  const size_t calls = h.calls;
+  for (size_t limit = 0; limit < calls; limit += 1 + limit / 2) {
+    h = (heard){.limit = limit};
+    CHECK(milo_tok_train(text, BYTES, 400, &options, &diag, &none) == MILO_ERR_INTERRUPTED);
+    CHECK(!none && h.calls == limit + 1);
+  }
+  CHECK(strstr(milo_diag_text(&diag), "learning the tokenizer was stopped") != NULL);
+  h = (heard){.limit = SIZE_MAX};
+  CHECK(milo_tok_encode_documents(t, text, BYTES, &options, &diag, &ids, &count) == MILO_OK);
+  free(ids);
+  CHECK(h.kinds == 1 && h.calls > 30 && !h.falls && !h.past_the_end);
+  const size_t encoded = h.calls;
+  for (size_t limit = 0; limit < encoded; limit += 1 + limit / 2) {
+    h = (heard){.limit = limit};
+    CHECK(milo_tok_encode_documents(t, text, BYTES, &options, &diag, &ids, &count) ==
+          MILO_ERR_INTERRUPTED);
+    CHECK(!ids && count == 0 && h.calls == limit + 1);
+  }
+  milo_diag_deinit(&diag);
+  milo_tok_destroy(t);
+  free(text);
+}
+
 int main(void) {
   RUN(test_encode_is_the_plain_one);
   RUN(test_decode_gives_the_text_back);
@@ -562,5 +626,6 @@ int main(void) {
   RUN(test_vocabulary_without_bytes);
   RUN(test_documents);
   RUN(test_streams);
+  RUN(test_progress_and_stopping);
   return tap_done();
 }

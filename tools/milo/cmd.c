@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Options, messages, JSON and signals for all commands.
+// Options, messages and JSON for all commands.
 #include "cmd.h"
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "progress.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -18,6 +18,7 @@ enum { MAX_THREADS = 1024 };
 int fail_text(const char *format, ...) {
   va_list args;
   va_start(args, format);
+  progress_end_line();
   fputs("milo: ", stderr);
   vfprintf(stderr, format, args);
   fputc('\n', stderr);
@@ -32,6 +33,7 @@ int fail_with(milo_ctx *ctx, milo_status status) {
   // FILE:LINE:COLUMN: error: stands first on its line, where editors look for it.
   const char *place = strstr(text, ": error: "), *line_end = strchr(text, '\n');
   const bool has_place = place != NULL && (line_end == NULL || place < line_end);
+  progress_end_line();
   fprintf(stderr, "%s%s%s", has_place ? "" : "milo: ", text, text[length - 1] == '\n' ? "" : "\n");
   return status == MILO_ERR_INTERRUPTED ? EXIT_STOPPED : EXIT_FAILED;
 }
@@ -175,6 +177,7 @@ bool options_parse(const command *cmd, const option *options, common_options *co
       {"--threads", NULL, OPTION_COUNT, &common->threads, "N", "threads to use (default: all)"},
       {"--cpu-mask", NULL, OPTION_STRING, &common->cpu_mask, "LIST",
        "instruction sets to allow, e.g. avx2,fma"},
+      {"--quiet", "-q", OPTION_FLAG, &common->quiet, NULL, "no progress and no notes"},
       {"--help", "-h", OPTION_FLAG, &common->help, NULL, "this text"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   int args = 0;
@@ -231,6 +234,7 @@ bool options_parse(const command *cmd, const option *options, common_options *co
     }
     if (path != argv[i]) argv[i] = standard_input;
   }
+  if (common->quiet) be_quiet();
   *out_args = args;
   return common_are_usable(cmd, common, out_exit);
 }
@@ -297,21 +301,3 @@ void json_number(void *file, double number) {
   else
     fputs("null", file);
 }
-
-// ---- signals ----
-
-static volatile sig_atomic_t stopping;
-
-static void on_signal(int signal_number) {
-  if (stopping) _exit(128 + signal_number);
-  stopping = 1;
-}
-
-void stop_on_signal(void) {
-  struct sigaction action = {.sa_handler = on_signal};
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
-}
-
-bool stop_requested(void) { return stopping != 0; }

@@ -49,7 +49,7 @@ typedef struct command {
 typedef struct common_options {
   uint64_t threads;
   const char *cpu_mask;
-  bool json, help;
+  bool json, quiet, help;
 } common_options;
 
 // Parses argv[1..] by options (ends with name NULL) and the common ones. Positional arguments are
@@ -84,10 +84,6 @@ int finish_stdout(void);
 // (null if not finite).
 void json_string(void *file, const char *text);
 void json_number(void *file, double number);
-
-// Asks for a clean stop on Ctrl-C (SIGINT, SIGTERM); a second signal ends at once.
-void stop_on_signal(void);
-bool stop_requested(void);
 
 #define CMD(id, summary) int cmd_##id(int argc, char **argv);
 #include "commands.def"

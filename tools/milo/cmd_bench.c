@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "progress.h"
 
 typedef struct request {
   const char *model, *device, *precision;
@@ -90,6 +91,7 @@ static milo_status train(const request *r, milo_ctx *ctx) {
   options.lr = 1e-4;
   options.val_fraction = -1;
   options.on_step = on_step;
+  options.stop = stop_asked;
   options.user = &t;
   milo_train_result result;
   status =
@@ -136,7 +138,7 @@ int cmd_bench(int argc, char **argv) {
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);
   if (!ctx) return EXIT_FAILED;
-  stop_on_signal();
+  stop_on_signal(STOPPING);
   const milo_status status = train(&r, ctx);
   code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
   milo_ctx_destroy(ctx);

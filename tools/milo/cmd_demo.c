@@ -3,13 +3,13 @@
 //
 // Writes stories of our own making, learns a tokenizer from them, trains a model of about one
 // million parameters, and lets it tell a story.
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
 #include "data.h"
+#include "progress.h"
 #include "stories.h"
 
 enum { DEMO_VOCAB = 1024, DEMO_SEQ = 256, DEMO_BATCH = 4 };
@@ -25,6 +25,7 @@ typedef struct demo {
   size_t text_bytes;
   int saved;  // exit code of writing stories and tokenizer, at the first step
   bool save_done;
+  progress progress;
   uint32_t *ids;
   size_t id_count;
 } demo;
@@ -33,15 +34,13 @@ typedef struct demo {
 static milo_status prepare(demo *d) {
   d->text = stories_generate(d->seed, d->stories, &d->text_bytes);
   if (d->text == NULL) return MILO_ERR_NO_MEMORY;
-  milo_status status =
-      milo_tokenizer_train(d->ctx, d->text, d->text_bytes, DEMO_VOCAB, &d->tokenizer);
+  milo_status status = learn_tokenizer(d->ctx, d->text, d->text_bytes, DEMO_VOCAB, &d->tokenizer);
   if (status == MILO_OK)
-    status = milo_tokenizer_encode_documents(d->ctx, d->tokenizer, d->text, d->text_bytes, &d->ids,
-                                             &d->id_count);
+    status = encode_text(d->ctx, d->tokenizer, d->text, d->text_bytes, &d->ids, &d->id_count);
   if (status == MILO_OK)
-    fprintf(stderr, "made up %llu stories, %.1f MB; learnt %d tokens, %.2f bytes a token\n",
-            (unsigned long long)d->stories, (double)d->text_bytes / 1e6, DEMO_VOCAB,
-            (double)d->text_bytes / (double)d->id_count);
+    note("made up %llu stories, %.1f MB; learnt %d tokens, %.2f bytes a token",
+         (unsigned long long)d->stories, (double)d->text_bytes / 1e6, DEMO_VOCAB,
+         (double)d->text_bytes / (double)d->id_count);
   return status;
 }
 
@@ -61,13 +60,7 @@ static bool show_step(void *user, const milo_train_report *r) {
   demo *d = user;
   if (!d->save_done) d->saved = save_beginnings(d);
   d->save_done = true;
-  const bool last = r->step == r->steps;
-  if (r->step % 5 == 0 || last)
-    fprintf(stderr, "\rstep %llu/%llu  loss %.3f  %.0f tokens/s  %.0f s left   ",
-            (unsigned long long)r->step, (unsigned long long)r->steps, r->loss,
-            r->tokens_per_second, r->eta_s);
-  if (isfinite(r->val_loss)) fprintf(stderr, "\n  held-back stories: %.3f nats\n", r->val_loss);
-  if (last) fputc('\n', stderr);
+  progress_step(&d->progress, r);
   return d->saved == EXIT_OK && !stop_requested();
 }
 
@@ -101,12 +94,17 @@ static milo_status train(demo *d) {
   config.vocab = DEMO_VOCAB;
   milo_status status = milo_model_create(d->ctx, &config, d->seed, &d->model);
   if (status != MILO_OK) return status;
-  fprintf(stderr, "training a model of %.2f million parameters on %zu tokens\n",
-          (double)milo_model_parameter_count(d->model) / 1e6, d->id_count);
+  note("training a model of %.2f million parameters on %zu tokens",
+       (double)milo_model_parameter_count(d->model) / 1e6, d->id_count);
   milo_train_options options = run_options(d);
   options.on_step = show_step;
+  options.stop = stop_asked;
   options.user = d;
-  return milo_train(d->ctx, d->model, d->ids, d->id_count, &options, NULL);
+  progress_begin(&d->progress, 0);
+  stop_on_signal(STOPPING_AFTER_STEP);
+  status = milo_train(d->ctx, d->model, d->ids, d->id_count, &options, NULL);
+  stop_on_signal(STOPPING);
+  return status;
 }
 
 // 3. A story.
@@ -172,7 +170,7 @@ int cmd_demo(int argc, char **argv) {
     return usage_error(&cmd, "--prompt is at most %d bytes long", DEMO_SEQ - 2);
   d.ctx = open_ctx(&common);
   if (d.ctx == NULL) return EXIT_FAILED;
-  stop_on_signal();
+  stop_on_signal(STOPPING);
   const milo_train_options asked = run_options(&d);
   milo_status status = milo_train_check(d.ctx, &asked);
   if (status == MILO_OK) status = prepare(&d);
@@ -183,10 +181,10 @@ int cmd_demo(int argc, char **argv) {
   else
     code = status == MILO_OK ? finish_stdout() : fail_with(d.ctx, status);
   if (status == MILO_OK)
-    fprintf(stderr,
-            "\nmore: milo generate %s --tokenizer %s/tokenizer.bin --temperature 0.5 --prompt "
-            "\"%s\"\n",
-            d.dir, d.dir, d.prompt);
+    note(
+        "\nmore: milo generate %s --tokenizer %s/tokenizer.bin --temperature 0.5 --prompt "
+        "\"%s\"",
+        d.dir, d.dir, d.prompt);
   free(d.text);
   milo_free(d.ids);
   milo_model_destroy(d.model);

@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd.h"
 #include "data.h"
+#include "progress.h"
 
 typedef struct request {
   const char *model, *data, *tokenizer, *device;
@@ -16,10 +16,8 @@ typedef struct request {
 } request;
 
 static bool on_progress(void *user, uint64_t done, uint64_t total) {
-  (void)user;
-  if (isatty(STDERR_FILENO))
-    fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " tokens%s", done, total,
-            done == total ? "\n" : "");
+  const milo_progress work = {"tokens", done, total};
+  progress_work(user, "evaluating", &work);
   return !stop_requested();
 }
 
@@ -29,9 +27,14 @@ static milo_status evaluate(const request *r, milo_ctx *ctx, const milo_model *m
   options.device = r->device;
   options.seq = (size_t)r->seq;
   options.max_tokens = (size_t)r->max_tokens;
+  progress p;
+  progress_begin(&p, 1);
   options.on_progress = on_progress;
+  options.stop = stop_asked;
+  options.user = &p;
   milo_eval_result result;
   const milo_status status = milo_eval(ctx, model, data->ids, data->count, &options, &result);
+  progress_end_line();
   if (status != MILO_OK) return status;
   const double speed = result.seconds > 0 ? (double)result.tokens / result.seconds : 0;
   if (r->json)
@@ -74,7 +77,7 @@ int cmd_eval(int argc, char **argv) {
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);
   if (!ctx) return EXIT_FAILED;
-  stop_on_signal();
+  stop_on_signal(STOPPING);
   milo_model *model = NULL;
   milo_tokenizer *tokenizer = NULL;
   token_data data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)};

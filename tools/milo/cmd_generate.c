@@ -6,6 +6,7 @@
 
 #include "cmd.h"
 #include "data.h"
+#include "progress.h"
 
 enum { TOKEN_BOS = 1 };
 
@@ -114,6 +115,7 @@ static milo_status run(const request *r, milo_ctx *ctx, const milo_model *model,
   options.top_p = r->top_p;
   options.seed = r->seed;
   options.on_token = on_token;
+  options.stop = stop_asked;
   options.user = &s;
   milo_generate_stats stats;
   // The first token is not announced: it is the prompt's.
@@ -127,10 +129,9 @@ static milo_status run(const request *r, milo_ctx *ctx, const milo_model *model,
   if (status == MILO_OK && stop_requested())
     fail_text("generation was stopped after %zu tokens", s.count);
   else if (status == MILO_OK && fflush(stdout) == 0 && !ferror(stdout))
-    fprintf(stderr, "%zu tokens in, %zu out, %.0f tokens/s (prompt %.3f s, then %.3f s)\n",
-            stats.prompt_tokens, stats.generated_tokens,
-            rate(stats.generated_tokens, stats.prefill_s + stats.decode_s), stats.prefill_s,
-            stats.decode_s);
+    note("%zu tokens in, %zu out, %.0f tokens/s (prompt %.3f s, then %.3f s)", stats.prompt_tokens,
+         stats.generated_tokens, rate(stats.generated_tokens, stats.prefill_s + stats.decode_s),
+         stats.prefill_s, stats.decode_s);
   milo_free(encoded);
   free(s.ids);
   return status;
@@ -169,7 +170,7 @@ int cmd_generate(int argc, char **argv) {
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);
   if (!ctx) return EXIT_FAILED;
-  stop_on_signal();
+  stop_on_signal(STOPPING);
   milo_model *model = NULL;
   milo_tokenizer *tokenizer = NULL;
   milo_status status = milo_model_load(ctx, r.model, &model);

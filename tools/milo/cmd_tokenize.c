@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "data.h"
+#include "progress.h"
 
 enum { BOS = 1 };
 
@@ -30,7 +32,7 @@ static int train(const request *r) {
   char *text;
   milo_status status = milo_file_load(r->ctx, r->input, &text, &bytes);
   if (status == MILO_OK)
-    status = milo_tokenizer_train(r->ctx, text, bytes, (size_t)r->vocab, &tokenizer);
+    status = learn_tokenizer(r->ctx, text, bytes, (size_t)r->vocab, &tokenizer);
   if (status == MILO_OK) status = milo_tokenizer_save(r->ctx, tokenizer, r->output);
   const int code = status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
   if (code == EXIT_OK) report(r, milo_tokenizer_vocab(tokenizer), bytes);
@@ -46,8 +48,7 @@ static int encode(const request *r) {
   char *text;
   milo_status status = milo_file_load(r->ctx, r->input, &text, &bytes);
   if (status == MILO_OK) status = milo_tokenizer_load(r->ctx, r->tokenizer, 0, &tokenizer);
-  if (status == MILO_OK)
-    status = milo_tokenizer_encode_documents(r->ctx, tokenizer, text, bytes, &ids, &count);
+  if (status == MILO_OK) status = encode_text(r->ctx, tokenizer, text, bytes, &ids, &count);
   if (status == MILO_OK && r->output != NULL)
     status = milo_tokens_save(r->ctx, r->output, milo_tokenizer_vocab(tokenizer), ids, count);
   const int code = status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
@@ -154,6 +155,7 @@ int cmd_tokenize(int argc, char **argv) {
   r.json = common.json;
   r.ctx = open_ctx(&common);
   if (r.ctx == NULL) return EXIT_FAILED;
+  stop_on_signal(STOPPING);
   code = actions[i].run(&r);
   milo_ctx_destroy(r.ctx);
   const int flushed = finish_stdout();

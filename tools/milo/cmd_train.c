@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd.h"
 #include "data.h"
+#include "progress.h"
 
 typedef struct request {
   const char *data, *model, *init, *out, *device, *tokenizer;
@@ -46,46 +46,20 @@ static int save_tokenizer(const request *r, job *j) {
   return code;
 }
 
-typedef struct progress {
+typedef struct watcher {
   const request *request;
   job *job;
   int saved;  // exit code of writing the tokenizer, at the first step
   bool save_done;
-  bool terminal, quiet;
-  double last_val;
-  double since_line;  // seconds of steps since the last line
-} progress;
-
-static void format_time(double seconds, char *text, size_t bytes) {
-  const long s = isfinite(seconds) ? lround(seconds) : 0;
-  if (s >= 3600)
-    snprintf(text, bytes, "%ldh%02ldm", s / 3600, s / 60 % 60);
-  else
-    snprintf(text, bytes, "%ldm%02lds", s / 60, s % 60);
-}
+  progress progress;
+} watcher;
 
 static bool on_step(void *user, const milo_train_report *r) {
-  progress *p = user;
-  if (!p->save_done) p->saved = save_tokenizer(p->request, p->job);
-  p->save_done = true;
-  const bool evaluated = !isnan(r->val_loss);
-  if (evaluated) p->last_val = r->val_loss;
-  p->since_line += r->step_s;
-  // A terminal sees every step in one line; a log gets a line every ten seconds.
-  if (p->terminal || evaluated || r->step == r->steps || p->since_line >= 10) {
-    char eta[32], val[32] = "";
-    format_time(r->eta_s, eta, sizeof eta);
-    if (!isnan(p->last_val)) snprintf(val, sizeof val, "  val %.4f", p->last_val);
-    fprintf(stderr,
-            "%sstep %" PRIu64 "/%" PRIu64
-            "  loss %.4f%s  |g| %.3f  lr %.2e  %.0f tokens/s  "
-            "%.3f s/step  ETA %s%s%s",
-            p->terminal ? "\r" : "", r->step, r->steps, r->loss, val, r->grad_norm,
-            r->learning_rate, r->tokens_per_second, r->step_s, eta, p->terminal ? "  " : "",
-            p->terminal && !evaluated && r->step < r->steps ? "" : "\n");
-    p->since_line = 0;
-  }
-  return p->saved == EXIT_OK && !stop_requested();
+  watcher *w = user;
+  if (!w->save_done) w->saved = save_tokenizer(w->request, w->job);
+  w->save_done = true;
+  progress_step(&w->progress, r);
+  return w->saved == EXIT_OK && !stop_requested();
 }
 
 static void print_json(const milo_train_result *result, uint64_t parameters, bool stopped) {
@@ -193,10 +167,10 @@ static milo_status choose_model(const request *r, job *j, milo_model_config *out
 static milo_status train_tokenizer(job *j, size_t vocab) {
   milo_status status = load_text(j->ctx, &j->data);
   if (status == MILO_OK)
-    status = milo_tokenizer_train(j->ctx, j->data.text, j->data.text_bytes, vocab, &j->tokenizer);
+    status = learn_tokenizer(j->ctx, j->data.text, j->data.text_bytes, vocab, &j->tokenizer);
   if (status == MILO_OK)
-    fprintf(stderr, "tokenizer: %zu tokens learnt from %zu bytes\n",
-            milo_tokenizer_vocab(j->tokenizer), j->data.text_bytes);
+    note("tokenizer: %zu tokens learnt from %zu bytes", milo_tokenizer_vocab(j->tokenizer),
+         j->data.text_bytes);
   return status;
 }
 
@@ -236,27 +210,27 @@ static int prepare(const command *cmd, const request *r, job *j) {
 }
 
 static int train(const request *r, job *j, milo_train_options *options) {
-  progress p = {.request = r, .job = j, .terminal = isatty(STDERR_FILENO), .last_val = (double)NAN};
+  watcher w = {.request = r, .job = j};
   options->on_step = on_step;
-  options->user = &p;
+  options->stop = stop_asked;
+  options->user = &w;
   milo_train_result result;
   const uint64_t parameters = milo_model_parameter_count(j->model);
-  fprintf(stderr, "model: %.2f M parameters; data: %zu tokens\n", (double)parameters / 1e6,
-          j->data.count);
+  note("model: %.2f M parameters; data: %zu tokens", (double)parameters / 1e6, j->data.count);
   const char *obstacle = milo_model_save_obstacle(j->model);
   if (r->out && obstacle)
-    fprintf(stderr, "model.bin is not written: a llama2.c file cannot hold this model (%s)\n",
-            obstacle);
-  if (!r->out) fprintf(stderr, "nothing is kept: no folder was given with --out DIR\n");
+    note("model.bin is not written: a llama2.c file cannot hold this model (%s)", obstacle);
+  if (!r->out) note("nothing is kept: no folder was given with --out DIR");
+  progress_begin(&w.progress, 0);
+  stop_on_signal(STOPPING_AFTER_STEP);
   milo_status status = milo_train(j->ctx, j->model, j->data.ids, j->data.count, options, &result);
   const bool stopped = status == MILO_ERR_INTERRUPTED;
-  if (stopped && p.terminal) fputc('\n', stderr);
-  if (p.saved != EXIT_OK) return EXIT_FAILED;
+  stop_on_signal(STOPPING);
+  if (w.saved != EXIT_OK) return EXIT_FAILED;
   if (stopped) fail_with(j->ctx, status);
   if ((status == MILO_OK || stopped) && r->json) print_json(&result, parameters, stopped);
-  if (status == MILO_OK && !p.save_done)
-    fprintf(stderr, "the run is finished, at step %" PRIu64 "; --steps N makes it longer\n",
-            result.last.step);
+  if (status == MILO_OK && !w.save_done)
+    note("the run is finished, at step %" PRIu64 "; --steps N makes it longer", result.last.step);
   if (stopped) return finish_stdout() == EXIT_OK ? EXIT_STOPPED : EXIT_FAILED;
   return status == MILO_OK ? finish_stdout() : fail_with(j->ctx, status);
 }
@@ -354,7 +328,7 @@ int cmd_train(int argc, char **argv) {
   job j = {.ctx = open_ctx(&common),
            .data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)}};
   if (!j.ctx) return EXIT_FAILED;
-  stop_on_signal();
+  stop_on_signal(STOPPING);
   // Asked before anything is learnt, and once more when training begins.
   const milo_status may = milo_train_check(j.ctx, &train_options);
   code = may == MILO_OK ? prepare(&cmd, &r, &j) : fail_with(j.ctx, may);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "progress.h"
+
 bool is_token_file(const char *path) {
   static const char *const endings[] = {".u16", ".u32", ".tokens", ".bin"};
   const size_t length = strlen(path);
@@ -14,6 +16,45 @@ bool is_token_file(const char *path) {
     if (length > end && strcmp(path + length - end, endings[i]) == 0) return true;
   }
   return false;
+}
+
+typedef struct task {
+  progress progress;
+  const char *doing;
+} task;
+
+static bool on_progress(void *user, const milo_progress *work) {
+  task *t = user;
+  progress_work(&t->progress, t->doing, work);
+  return !stop_requested();
+}
+
+static milo_tokenizer_options task_options(task *t, const char *doing) {
+  milo_tokenizer_options options = MILO_OPTIONS_INIT(milo_tokenizer_options);
+  t->doing = doing;
+  progress_begin(&t->progress, 1);
+  options.on_progress = on_progress;
+  options.user = t;
+  return options;
+}
+
+milo_status learn_tokenizer(milo_ctx *ctx, const char *text, size_t bytes, size_t vocab,
+                            milo_tokenizer **out_tokenizer) {
+  task t;
+  const milo_tokenizer_options options = task_options(&t, "learning a tokenizer");
+  const milo_status status = milo_tokenizer_train(ctx, text, bytes, vocab, &options, out_tokenizer);
+  progress_end_line();
+  return status;
+}
+
+milo_status encode_text(milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *text,
+                        size_t bytes, uint32_t **out_ids, size_t *out_count) {
+  task t;
+  const milo_tokenizer_options options = task_options(&t, "encoding");
+  const milo_status status =
+      milo_tokenizer_encode_documents(ctx, tokenizer, text, bytes, &options, out_ids, out_count);
+  progress_end_line();
+  return status;
 }
 
 milo_status load_text(milo_ctx *ctx, token_data *data) {
@@ -26,8 +67,7 @@ milo_status load_tokens(milo_ctx *ctx, size_t vocab, const milo_tokenizer *token
   if (data->is_tokens) return milo_tokens_load(ctx, data->path, vocab, &data->ids, &data->count);
   milo_status status = load_text(ctx, data);
   if (status == MILO_OK)
-    status = milo_tokenizer_encode_documents(ctx, tokenizer, data->text, data->text_bytes,
-                                             &data->ids, &data->count);
+    status = encode_text(ctx, tokenizer, data->text, data->text_bytes, &data->ids, &data->count);
   milo_free(data->text);
   data->text = NULL;
   return status;

@@ -35,4 +35,10 @@ bool file_exists(const char *path);
 milo_status find_tokenizer(milo_ctx *ctx, const char *path, const char *model,
                            milo_tokenizer **out_tokenizer);
 
+// A tokenizer learnt from a text, a text's tokens: with progress, and stopped by signals.
+milo_status learn_tokenizer(milo_ctx *ctx, const char *text, size_t bytes, size_t vocab,
+                            milo_tokenizer **out_tokenizer);
+milo_status encode_text(milo_ctx *ctx, const milo_tokenizer *tokenizer, const char *text,
+                        size_t bytes, uint32_t **out_ids, size_t *out_count);
+
 #endif

@@ -24,8 +24,8 @@ static int print_help(void) {
   puts("\ndevices:");
   for (size_t i = 0; milo_device_name(i) != NULL; i++) printf("  %s\n", milo_device_name(i));
   puts(
-      "\nEvery command has --help, --json, --threads N and --cpu-mask LIST. Where a file is read\n"
-      "or written, - is standard input or output.");
+      "\nEvery command has --help, --json, --quiet, --threads N and --cpu-mask LIST. Where a\n"
+      "file is read or written, - is standard input or output.");
   return finish_stdout();
 }
 
