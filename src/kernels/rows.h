@@ -11,28 +11,14 @@
 #include "base/number.h"
 
 typedef enum milo_unary {
-#define UNARY(id, expression) MILO_UNARY_##id,
-#define SCALAR(id, expression) MILO_UNARY_##id,
-#define BINARY(id, expression)
-#define SCALAR2(id, expression)
+#define UNARY(id, ...) MILO_UNARY_##id,
 #include "kernels/elementwise.def"
-#undef UNARY
-#undef SCALAR
-#undef BINARY
-#undef SCALAR2
   MILO_UNARY_COUNT,
 } milo_unary;
 
 typedef enum milo_binary {
-#define UNARY(id, expression)
-#define SCALAR(id, expression)
-#define BINARY(id, expression) MILO_BINARY_##id,
-#define SCALAR2(id, expression) MILO_BINARY_##id,
+#define BINARY(id, ...) MILO_BINARY_##id,
 #include "kernels/elementwise.def"
-#undef UNARY
-#undef SCALAR
-#undef BINARY
-#undef SCALAR2
   MILO_BINARY_COUNT,
 } milo_binary;
 

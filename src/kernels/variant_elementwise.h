@@ -57,7 +57,7 @@ static inline float python_mod(float x, float y) {
   return r != 0.0f && (r < 0.0f) != (y < 0.0f) ? r + y : r;
 }
 
-#define UNARY(id, expression)                                                            \
+#define UNARY(id, expression, definition)                                                \
   TARGET static void unary_##id(float *out, const float *in, size_t n, const float *p) { \
     const vf p0 = vset(p ? p[0] : 0.0f), p1 = vset(p ? p[1] : 0.0f);                     \
     (void)p0;                                                                            \
@@ -72,7 +72,7 @@ static inline float python_mod(float x, float y) {
       vstore_n(out + i, expression, n - i);                                              \
     }                                                                                    \
   }
-#define SCALAR(id, expression)                                                    \
+#define SCALAR(id, expression, definition)                                        \
   static void unary_##id(float *out, const float *in, size_t n, const float *p) { \
     (void)p;                                                                      \
     for (size_t i = 0; i < n; ++i) {                                              \
@@ -80,7 +80,7 @@ static inline float python_mod(float x, float y) {
       out[i] = expression;                                                        \
     }                                                                             \
   }
-#define BINARY(id, expression)                                                                  \
+#define BINARY(id, expression, definition)                                                      \
   TARGET static void binary_##id(float *out, const float *left, const float *right, size_t n) { \
     size_t i = 0;                                                                               \
     for (; i + VW <= n; i += VW) {                                                              \
@@ -92,7 +92,7 @@ static inline float python_mod(float x, float y) {
       vstore_n(out + i, expression, n - i);                                                     \
     }                                                                                           \
   }
-#define SCALAR2(id, expression)                                                          \
+#define SCALAR2(id, expression, definition)                                              \
   static void binary_##id(float *out, const float *left, const float *right, size_t n) { \
     for (size_t i = 0; i < n; ++i) {                                                     \
       const float x = left[i], y = right[i];                                             \
@@ -100,10 +100,6 @@ static inline float python_mod(float x, float y) {
     }                                                                                    \
   }
 #include "kernels/elementwise.def"
-#undef UNARY
-#undef SCALAR
-#undef BINARY
-#undef SCALAR2
 
 TARGET static void select_f32(float *out, const float *cond, const float *x, const float *y,
                               size_t n) {

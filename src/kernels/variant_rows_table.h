@@ -12,27 +12,13 @@ const milo_rows MILO_ROWS = {
     .caps = MILO_ROWS_CAPS,
     .unary =
         {
-#define UNARY(id, expression) [MILO_UNARY_##id] = unary_##id,
-#define SCALAR(id, expression) [MILO_UNARY_##id] = unary_##id,
-#define BINARY(id, expression)
-#define SCALAR2(id, expression)
+#define UNARY(id, ...) [MILO_UNARY_##id] = unary_##id,
 #include "kernels/elementwise.def"
-#undef UNARY
-#undef SCALAR
-#undef BINARY
-#undef SCALAR2
         },
     .binary =
         {
-#define UNARY(id, expression)
-#define SCALAR(id, expression)
-#define BINARY(id, expression) [MILO_BINARY_##id] = binary_##id,
-#define SCALAR2(id, expression) [MILO_BINARY_##id] = binary_##id,
+#define BINARY(id, ...) [MILO_BINARY_##id] = binary_##id,
 #include "kernels/elementwise.def"
-#undef UNARY
-#undef SCALAR
-#undef BINARY
-#undef SCALAR2
         },
     .select = select_f32,
     .scale = scale_f32,

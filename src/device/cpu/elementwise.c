@@ -2,6 +2,7 @@
 // Elementwise operations. A chain of them becomes one step: a short program over registers that
 // are tiles of TILE floats in L1, run tile by tile. Operands of any layout and type are loaded into
 // tiles; dense fp32 ones are used where they are.
+#include "device/elementwise.h"
 #include "device/cpu/code.h"
 #include "kernels/convert.h"
 #include "kernels/rows.h"
@@ -16,77 +17,25 @@ enum {
   ROW_MODE = 128,  // rows at least this long are cut into tiles of their own
 };
 
-typedef enum kind { NONE, UNARY, BINARY, SELECT, CAST, GELU } kind;
+typedef enum kind { NONE, ONE, TWO, SELECT, CAST, GELU } kind;
 
 static const struct {
   uint8_t kind, index;
 } table[MILO_OP_COUNT] = {
-#define U(id) [MILO_OP_##id] = {UNARY, MILO_UNARY_##id}
-#define B(id) [MILO_OP_##id] = {BINARY, MILO_BINARY_##id}
-    B(add),
-    B(sub),
-    B(mul),
-    B(real_div),
-    B(floor_div),
-    B(mod),
-    B(pow),
-    B(maximum),
-    B(minimum),
-    B(equal),
-    B(not_equal),
-    B(less),
-    B(less_equal),
-    B(greater),
-    B(greater_equal),
-    B(logical_and),
-    B(logical_or),
-    B(logical_xor),
-    B(silu_gate),
-    U(logical_not),
-    U(abs),
-    U(sign),
-    U(ceil),
-    U(floor),
-    U(round),
-    U(square),
-    U(sqrt),
-    U(rsqrt),
-    U(inverse),
-    U(exp),
-    U(exp2),
-    U(log),
-    U(sin),
-    U(cos),
-    U(tan),
-    U(asin),
-    U(acos),
-    U(atan),
-    U(sinh),
-    U(cosh),
-    U(tanh),
-    U(atanh),
-    U(erf),
-    U(sigmoid),
-    U(silu),
-    U(relu),
-    U(relu6),
-    U(softplus),
-    U(softsign),
-    U(leaky_relu),
-    U(elu),
-    U(clip),
+#define UNARY(id, ...) [MILO_OP_##id] = {ONE, MILO_UNARY_##id},
+#define FORM(...)
+#define BINARY(id, ...) [MILO_OP_##id] = {TWO, MILO_BINARY_##id},
+#include "kernels/elementwise.def"
     [MILO_OP_gelu] = {GELU, 0},
     [MILO_OP_select] = {SELECT, 0},
     [MILO_OP_cast] = {CAST, 0},
-#undef U
-#undef B
 };
 
 // The tensor operands of an operation, in the order in which its kernel takes them.
 static int operands(const milo_op *op, const milo_value **out) {
   static const char *const names[][3] = {
-      [UNARY] = {"x"}, [BINARY] = {"x", "y"}, [SELECT] = {"cond", "a", "b"},
-      [CAST] = {"x"},  [GELU] = {"x"},
+      [ONE] = {"x"},  [TWO] = {"x", "y"}, [SELECT] = {"cond", "a", "b"},
+      [CAST] = {"x"}, [GELU] = {"x"},
   };
   int count = 0;
   for (; count < 3 && names[table[op->code].kind][count]; ++count)
@@ -185,13 +134,6 @@ static void set_constants(const milo_op *op, instruction *i) {
   }
 }
 
-static uint8_t gelu_kind(const milo_op *op) {
-  const char *mode = milo_op_string(op, "mode");
-  if (strcmp(mode, "TANH_APPROXIMATION") == 0) return MILO_UNARY_gelu_tanh;
-  if (strcmp(mode, "SIGMOID_APPROXIMATION") == 0) return MILO_UNARY_gelu_sigmoid;
-  return MILO_UNARY_gelu_exact;
-}
-
 static int8_t take_register(builder *b) {
   for (int8_t r = 0; r < REGISTERS; ++r)
     if (b->free_registers & (1u << r)) {
@@ -218,8 +160,8 @@ static operand build_op(builder *b, const milo_op *op, bool is_root) {
   if (!is_root && (dtype == MILO_FP16 || dtype == MILO_BF16)) next.round = (uint8_t)dtype;
   for (int i = 0; i < count; ++i) next.in[i] = build(b, args[i]);
   if (next.kind == CAST || next.kind == GELU) {
-    next.index = next.kind == GELU ? gelu_kind(op) : (uint8_t)MILO_UNARY_copy;
-    next.kind = UNARY;
+    next.index = next.kind == GELU ? (uint8_t)milo_gelu_form(op) : (uint8_t)MILO_UNARY_copy;
+    next.kind = ONE;
   }
   set_constants(op, &next);
   for (int i = 0; i < count; ++i) give_register(b, next.in[i]);
@@ -361,10 +303,10 @@ static void run_tile(const job *w, size_t row, size_t column, size_t n) {
     for (int k = 0; k < 3; ++k)
       in[k] = o->in[k].load > 0 ? direct[o->in[k].load] : registers[o->in[k].reg];
     switch (o->kind) {
-      case UNARY:
+      case ONE:
         w->kernels->unary[o->index](to, in[0], n, o->params);
         break;
-      case BINARY:
+      case TWO:
         w->kernels->binary[o->index](to, in[0], in[1], n);
         break;
       case SELECT:

@@ -233,17 +233,6 @@ milo_status milo_ref_attention_grad(const milo_ref_call *call) {
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
-milo_status milo_ref_silu_gate(const milo_ref_call *call) {
-  milo_ref_tensor x, y, out = milo_ref_out(call, 0);
-  milo_ref_in(call, "x", &x);
-  milo_ref_in(call, "y", &y);
-  for (size_t i = 0; i < out.count; ++i) {
-    const double v = milo_ref_get(&x, milo_ref_broadcast(&out, i, &x));
-    milo_ref_set(&out, i, v * sigmoid(v) * milo_ref_get(&y, milo_ref_broadcast(&out, i, &y)));
-  }
-  return MILO_OK;
-}
-
 milo_status milo_ref_silu_gate_grad(const milo_ref_call *call) {
   milo_ref_tensor grad, x, y;
   milo_ref_in(call, "grad", &grad);
