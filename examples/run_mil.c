@@ -41,16 +41,13 @@ int main(void) {
       milo_program_verify(ctx, program) != MILO_OK ||
       milo_compile(ctx, program, NULL, &kernel) != MILO_OK ||
       milo_buffer_create(ctx, sizeof input, &x) != MILO_OK ||
-      milo_kernel_bind(kernel, "x", x) != MILO_OK) {
+      milo_buffer_write(x, 0, input, sizeof input) != MILO_OK ||
+      milo_kernel_bind(kernel, "x", x) != MILO_OK || milo_kernel_run(kernel) != MILO_OK) {
     fail(ctx);
     goto done;
   }
-  memcpy(milo_buffer_data(x), input, sizeof input);
-  if (milo_kernel_run(kernel) != MILO_OK) {
-    fail(ctx);
-    goto done;
-  }
-  const float *y = milo_buffer_data(milo_kernel_buffer(kernel, "y"));
+  float y[4];
+  if (milo_buffer_read(milo_kernel_buffer(kernel, "y"), 0, y, sizeof y) != MILO_OK) goto done;
   for (int i = 0; i < 2; i++) printf("%.6f %.6f\n", (double)y[2 * i], (double)y[2 * i + 1]);
   code = 0;
 

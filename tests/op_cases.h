@@ -435,6 +435,8 @@ static const op_case op_cases[] = {
      "fp32[3,2] y = -1 2 2 -1 -1 -1"},
 
     // gather and scatter
+    {"non_zero", "fp32[2,3] x = 0 nan -0 2 0 -1", Y("int32, [3,2]", "non_zero(x = x)"),
+     "int32[3,2] y = 0 1 1 0 1 2"},
     {"gather", "fp32[3,2] x = 1 2 3 4 5 6; int32[2] i = 2 -3",
      Y("fp32, [2,2]", "gather(x = x, indices = i, axis = int32(0))"), "fp32[2,2] y = 5 6 1 2"},
     {"gather", "fp32[2,3] x = 1 2 3 4 5 6; int32[2,2] i = 0 2 1 1",

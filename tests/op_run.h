@@ -4,7 +4,7 @@
 #define MILO_TESTS_OP_RUN_H
 
 #include "base/number.h"
-#include "device/device.h"
+#include "device/buffer.h"
 #include "ir/op.h"
 #include "tap.h"
 #include "text/text.h"
@@ -96,33 +96,33 @@ static inline void run_store(const run_tensor *t, void *data) {
 static inline milo_status run_func(milo_device *device, const milo_func *func,
                                    const run_tensors *inputs, run_tensors *results,
                                    milo_diag *diag) {
-  milo_executable *executable;
-  milo_status status = milo_device_compile(device, func, NULL, NULL, diag, &executable);
+  milo_run *executable;
+  milo_status status = milo_run_compile(device, func, NULL, diag, &executable);
   if (status != MILO_OK) return status;
   milo_buffer *in[RUN_MAX_TENSORS] = {0}, *out[RUN_MAX_TENSORS] = {0};
   for (int i = 0; i < inputs->count; i++) {
     if (milo_buffer_alloc(milo_type_bytes(&inputs->items[i].type), diag, &in[i]) != MILO_OK)
       abort();
-    run_store(&inputs->items[i], in[i]->data);
+    run_store(&inputs->items[i], milo_buffer_host(in[i]));
   }
   for (int i = 0; i < results->count; i++) {
-    const milo_value *output = milo_executable_output(executable, (size_t)i);
+    const milo_value *output = milo_executable_output(milo_run_executable(executable), (size_t)i);
     if (milo_buffer_alloc(milo_type_bytes(&output->type), diag, &out[i]) != MILO_OK) abort();
   }
-  status = milo_executable_run(executable, in, out, diag);
+  status = milo_run_execute(executable, in, out, diag);
   for (int i = 0; status == MILO_OK && i < results->count; i++) {
     run_tensor *t = &results->items[i];
-    const milo_value *output = milo_executable_output(executable, (size_t)i);
+    const milo_value *output = milo_executable_output(milo_run_executable(executable), (size_t)i);
     if (!CHECK(milo_type_equal(&output->type, &t->type))) break;
     CHECK_STR(output->name, t->name);
     for (size_t k = 0; k < t->count; k++)
-      t->values[k] = milo_number_load(t->type.dtype, out[i]->data, k);
+      t->values[k] = milo_number_load(t->type.dtype, milo_buffer_host(out[i]), k);
   }
   for (int i = 0; i < RUN_MAX_TENSORS; i++) {
     milo_buffer_release(in[i]);
     milo_buffer_release(out[i]);
   }
-  milo_executable_destroy(executable);
+  milo_run_destroy(executable);
   return status;
 }
 

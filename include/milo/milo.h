@@ -271,14 +271,16 @@ typedef struct milo_grad_options {
   bool keep_composites;          /* leave rms_norm, attention, ... whole instead of public ops */
   const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
   size_t input_count;
-  const char *prefix; /* of seeds and gradients; NULL: "grad_" */
+  const char *prefix;      /* of gradients, and of seeds if these have none; NULL: "grad_" */
+  const char *seed_prefix; /* of seeds */
 } milo_grad_options;
 
 /*
  * A program that computes outputs and gradients. Without split, one function takes the inputs and
  * a seed "grad_<output>" for each floating-point output and returns the outputs, then
  * "grad_<input>" for each of wrt: the vector-Jacobian product. A seed has its output's type.
- * MILO_ERR_INVALID if an input or output has such a name already: prefix gives other names.
+ * MILO_ERR_INVALID if an input or output has such a name already: the prefixes give other names.
+ * (An input that is an output too always needs two that differ.)
  */
 MILO_API MILO_MUST_USE milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
                                                      const milo_grad_options *options,
@@ -290,39 +292,89 @@ MILO_API MILO_MUST_USE milo_status milo_program_grad(milo_ctx *ctx, const milo_p
 /* Names of the devices that can be opened here ("ref", "cpu"), in order. NULL past the end. */
 MILO_API const char *milo_device_name(size_t index);
 
+/* How products may read their operands; sums are fp32 in any case. A device that has no faster way
+   for a mode is exact. */
+typedef enum milo_products {
+  MILO_PRODUCTS_EXACT = 0, /* as they are */
+  MILO_PRODUCTS_BF16 = 1   /* rounded to bf16 */
+} milo_products;
+
 typedef struct milo_compile_options {
   size_t struct_bytes;
   const char *function;          /* NULL: the first */
   const char *device;            /* NULL: "cpu" */
   const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
   size_t input_count;
+  const char *const *parameters; /* inputs that change seldom: the device may keep packed copies */
+  size_t parameter_count;
+  milo_products products;
+  bool strict;          /* refuse programs of which the device itself does not run all */
+  bool keep_compressed; /* decompress stored constants in each run, instead of once */
+  bool profile;         /* for milo_kernel_profile */
 } milo_compile_options;
 
-/* The program is not needed after the call. */
+/* The program is not needed after the call. Operations that the device does not run run on "cpu",
+   see milo_kernel_fallbacks. */
 MILO_API MILO_MUST_USE milo_status milo_compile(milo_ctx *ctx, const milo_program *program,
                                                 const milo_compile_options *options,
                                                 milo_kernel **out_kernel);
 MILO_API void milo_kernel_destroy(milo_kernel *kernel);
+/* A second kernel on the same compiled program, with bindings of its own, for another context (and
+   so another thread) or the same one. */
+MILO_API MILO_MUST_USE milo_status milo_kernel_share(milo_ctx *ctx, const milo_kernel *kernel,
+                                                     milo_kernel **out_kernel);
+/* Operations that the device does not run, a line each ("y: non_zero runs on ref, not on cpu"); ""
+   if it runs all. */
+MILO_API const char *milo_kernel_fallbacks(const milo_kernel *kernel);
+/* Dimensions of outputs that depend on values are -1 until a run has computed them. */
 MILO_API size_t milo_kernel_inputs(const milo_kernel *kernel, milo_value_info *out, size_t max);
 MILO_API size_t milo_kernel_outputs(const milo_kernel *kernel, milo_value_info *out, size_t max);
 /* Bytes that the kernel holds for intermediates. */
 MILO_API size_t milo_kernel_scratch_bytes(const milo_kernel *kernel);
 
+/* Memory of tensors, zeroed. Where it lies is a device's matter: contents are read and written
+   through the calls below. A buffer may be shared by kernels of several contexts while nobody
+   writes it. */
 MILO_API MILO_MUST_USE milo_status milo_buffer_create(milo_ctx *ctx, size_t bytes,
                                                       milo_buffer **out_buffer);
 MILO_API void milo_buffer_retain(milo_buffer *buffer);
 MILO_API void milo_buffer_release(milo_buffer *buffer);
-MILO_API void *milo_buffer_data(milo_buffer *buffer);
 MILO_API size_t milo_buffer_bytes(const milo_buffer *buffer);
+/* Grows with every change of the content. */
+MILO_API uint64_t milo_buffer_version(const milo_buffer *buffer);
+
+/* MILO_ERR_INVALID if [offset, offset + bytes) does not lie inside. */
+MILO_API MILO_MUST_USE milo_status milo_buffer_read(const milo_buffer *buffer, size_t offset,
+                                                    void *out_data, size_t bytes);
+MILO_API MILO_MUST_USE milo_status milo_buffer_write(milo_buffer *buffer, size_t offset,
+                                                     const void *data, size_t bytes);
+
+typedef enum milo_access { MILO_READ = 1, MILO_WRITE = 2, MILO_READ_WRITE = 3 } milo_access;
+/* All bytes at once, in place where the memory is the host's, until milo_buffer_unmap with the same
+   access. With MILO_WRITE alone the old content may be gone: write all of it. No kernel may run on
+   the buffer meanwhile. NULL: no memory, or the device's memory cannot be reached. */
+MILO_API void *milo_buffer_map(milo_buffer *buffer, milo_access access);
+MILO_API MILO_MUST_USE milo_status milo_buffer_unmap(milo_buffer *buffer, void *data,
+                                                     milo_access access);
 
 /* Binds a buffer (retained) to the input or output of that name. The buffer must be large enough.
-   An output that was never bound gets a buffer of its own. */
+   An output that was never bound gets a buffer of its own, one of unknown shape a new one with each
+   run: it cannot be bound. */
 MILO_API MILO_MUST_USE milo_status milo_kernel_bind(milo_kernel *kernel, const char *name,
                                                     milo_buffer *buffer);
 /* The buffer bound to a name, borrowed; NULL if there is none. */
 MILO_API milo_buffer *milo_kernel_buffer(milo_kernel *kernel, const char *name);
 /* Every input must be bound. Returns when the outputs are complete. */
 MILO_API MILO_MUST_USE milo_status milo_kernel_run(milo_kernel *kernel);
+
+/* Times by operation, in order, since the kernel was made. Copies up to max, returns how many there
+   are: 0 unless compiled with profile. */
+typedef struct milo_profile {
+  const char *op, *result, *device; /* "" where a step is the device's own */
+  double seconds;                   /* of all runs */
+  uint64_t count;
+} milo_profile;
+MILO_API size_t milo_kernel_profile(const milo_kernel *kernel, milo_profile *out, size_t max);
 
 /* How far a long call is: done of total, in units of `what` ("bytes read", "tokens learnt"). A call
    may go through several kinds of work, one after the other. */
@@ -383,6 +435,8 @@ MILO_API MILO_MUST_USE milo_status milo_tokens_save(milo_ctx *ctx, const char *p
 
 /* ---- models --------------------------------------------------------------------------------- */
 
+enum { MILO_MAX_STOP_TOKENS = 8 };
+
 /* A Llama-style transformer. All counts > 0 unless said. */
 typedef struct milo_model_config {
   size_t struct_bytes;
@@ -393,6 +447,8 @@ typedef struct milo_model_config {
   bool rope_half;      /* pairs (i, i + head_dim/2) instead of (2i, 2i+1) */
   bool qk_norm;        /* RMSNorm of each head of q and k */
   bool untied;         /* classifier has weights of its own */
+  int32_t stop_count; /* of stop_tokens; 0: the two of llama2.c's vocabularies, 1 and 2; -1: none */
+  uint32_t stop_tokens[MILO_MAX_STOP_TOKENS]; /* generation ends before one of these */
 } milo_model_config;
 
 /* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M"), a JSON
@@ -440,7 +496,7 @@ typedef struct milo_generate_stats {
   double prefill_s, decode_s;
 } milo_generate_stats;
 
-/* Continues prompt (>= 1 token) until steps tokens stand there or BOS/EOS (1, 2) is drawn.
+/* Continues prompt (>= 1 token) until steps tokens stand there or a stop token is drawn.
  *out_ids (may be NULL): all tokens, prompt included, released with milo_free. */
 MILO_API MILO_MUST_USE milo_status milo_generate(milo_ctx *ctx, const milo_model *model,
                                                  const uint32_t *prompt, size_t prompt_count,

@@ -122,7 +122,8 @@ static milo_status differentiate(milo_program *program, const milo_func *origin,
   MILO_TRY(list_wrt(func, options, diag, wrt, &count));
   MILO_TRY(settle_shapes(func, options, diag));
   const char *prefix = options->prefix != NULL ? options->prefix : "grad_";
-  MILO_TRY(milo_autodiff_named(func, wrt, count, prefix, diag));
+  const char *seed_prefix = options->seed_prefix != NULL ? options->seed_prefix : prefix;
+  MILO_TRY(milo_autodiff_named(func, wrt, count, prefix, seed_prefix, diag));
   // Twice: what the first round simplifies can leave equal operations behind.
   for (int round = 0; round < 2; round++) MILO_TRY(simplify(func, options->keep_composites, diag));
   if (!options->split) return MILO_OK;
@@ -136,6 +137,7 @@ milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
   milo_grad_options options;
   MILO_TRY(milo_take_options(milo_grad_options, given, diag, &options));
   if (options.prefix != NULL) MILO_TRY(check_prefix(options.prefix, diag));
+  if (options.seed_prefix != NULL) MILO_TRY(check_prefix(options.seed_prefix, diag));
   const milo_func *func;
   MILO_TRY(milo_program_need_func(program, options.function, diag, &func));
   MILO_TRY(milo_ir_verify_func(func, diag));

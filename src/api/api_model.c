@@ -25,8 +25,11 @@ const char *milo_model_name(size_t index) { return milo_model_config_name(index)
 milo_status milo_model_create(milo_ctx *ctx, const milo_model_config *config, uint64_t seed,
                               milo_model **out_model) {
   MILO_TRY(milo_model_alloc(config, milo_ctx_begin(ctx), out_model));
-  milo_model_randomize(*out_model, seed, ctx->host.pool);
-  return MILO_OK;
+  const milo_status status = milo_model_randomize(*out_model, seed, ctx->host.pool, &ctx->diag);
+  if (status == MILO_OK) return MILO_OK;
+  milo_model_destroy(*out_model);
+  *out_model = NULL;
+  return status;
 }
 
 milo_status milo_model_load(milo_ctx *ctx, const char *path, milo_model **out_model) {
@@ -48,7 +51,9 @@ void milo_model_get_config(const milo_model *model, milo_model_config *out_confi
   *out_config = model->config;
 }
 
-uint64_t milo_model_parameter_count(const milo_model *model) { return milo_model_elements(model); }
+uint64_t milo_model_parameter_count(const milo_model *model) {
+  return milo_params_elements(&model->params);
+}
 
 milo_status milo_generate(milo_ctx *ctx, const milo_model *model, const uint32_t *prompt,
                           size_t prompt_count, const milo_generate_options *given,

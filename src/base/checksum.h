@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Checksums of what is written to files.
+// CRC-64 with the polynomial of NVM Express (0xad93d23594c93659, bits reflected, state and result
+// inverted; check value of "123456789": 0xae8b14860a799888). The polynomial is primitive: x has
+// order 2^64 - 1 modulo it, so that any two flipped bits change the checksum of a file of any size,
+// as does every burst of at most 64 bits.
 #ifndef MILO_BASE_CHECKSUM_H
 #define MILO_BASE_CHECKSUM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// FNV-1a over 64-bit little-endian words (the last one padded with zeros) started from state;
-// bytes must be a multiple of 8 except in the last call. Start with MILO_CHECKSUM_INIT.
-#define MILO_CHECKSUM_INIT UINT64_C(0xcbf29ce484222325)
-uint64_t milo_checksum(uint64_t state, const void *data, size_t bytes);
+typedef struct milo_checksum {
+  uint64_t state;
+  uint64_t table[8][256];  // [k][b]: byte b followed by k zero bytes
+} milo_checksum;
+
+void milo_checksum_begin(milo_checksum *sum);
+void milo_checksum_add(milo_checksum *sum, const void *data, size_t bytes);
+// Of all that was added so far.
+uint64_t milo_checksum_value(const milo_checksum *sum);
+// Of one piece of memory.
+uint64_t milo_checksum_of(const void *data, size_t bytes);
 
 #endif

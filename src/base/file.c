@@ -205,9 +205,6 @@ struct milo_writer {
   char *path;       // target, links resolved
   char *temporary;  // NULL: the target is written directly
   uint64_t offset;
-  uint64_t checksum;      // of whole words
-  unsigned char tail[8];  // bytes past the last whole word
-  size_t tail_bytes;
 };
 
 // Several processes may write one target at a time; this many of a killed one are found again.
@@ -290,7 +287,6 @@ milo_status milo_writer_open(const char *path, milo_diag *diag, milo_writer **ou
     free(writer);
     return status;
   }
-  writer->checksum = MILO_CHECKSUM_INIT;
   if (exists && S_ISDIR(info.st_mode)) {
     errno = EISDIR;
     writer->fd = -1;
@@ -308,24 +304,6 @@ milo_status milo_writer_open(const char *path, milo_diag *diag, milo_writer **ou
   }
   *out = writer;
   return MILO_OK;
-}
-
-static void add_to_checksum(milo_writer *writer, const unsigned char *data, size_t bytes) {
-  if (writer->tail_bytes > 0) {
-    size_t fill = sizeof writer->tail - writer->tail_bytes;
-    if (fill > bytes) fill = bytes;
-    memcpy(writer->tail + writer->tail_bytes, data, fill);
-    writer->tail_bytes += fill;
-    data += fill;
-    bytes -= fill;
-    if (writer->tail_bytes < sizeof writer->tail) return;
-    writer->checksum = milo_checksum(writer->checksum, writer->tail, sizeof writer->tail);
-    writer->tail_bytes = 0;
-  }
-  const size_t whole = bytes - bytes % sizeof writer->tail;
-  writer->checksum = milo_checksum(writer->checksum, data, whole);
-  writer->tail_bytes = bytes - whole;
-  if (writer->tail_bytes) memcpy(writer->tail, data + whole, writer->tail_bytes);
 }
 
 milo_status milo_writer_write(milo_writer *writer, const void *data, size_t bytes,
@@ -346,7 +324,6 @@ milo_status milo_writer_write(milo_writer *writer, const void *data, size_t byte
     rest += put;
     left -= (size_t)put;
   }
-  if (bytes) add_to_checksum(writer, data, bytes);
   writer->offset += bytes;
   return MILO_OK;
 }
@@ -397,10 +374,6 @@ void milo_writer_close(milo_writer *writer) {
 }
 
 bool milo_writer_is_file(const milo_writer *writer) { return writer->temporary != NULL; }
-
-uint64_t milo_writer_checksum(const milo_writer *writer) {
-  return milo_checksum(writer->checksum, writer->tail, writer->tail_bytes);
-}
 
 uint64_t milo_writer_offset(const milo_writer *writer) { return writer->offset; }
 

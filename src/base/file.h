@@ -13,7 +13,6 @@
 #ifndef MILO_BASE_FILE_H
 #define MILO_BASE_FILE_H
 
-#include "base/checksum.h"
 #include "base/status.h"
 
 // Whole file in malloc'ed memory with a NUL after the end. Refuses folders and files larger than
@@ -44,8 +43,6 @@ void milo_writer_close(milo_writer *writer);  // NULL allowed
 void milo_file_sweep(const char *path);
 // False for a target that is no regular file: it has no folder of its own for files beside it.
 bool milo_writer_is_file(const milo_writer *writer);
-// 64-bit checksum of all bytes written so far (see milo_checksum).
-uint64_t milo_writer_checksum(const milo_writer *writer);
 uint64_t milo_writer_offset(const milo_writer *writer);
 
 // open, write, commit, close.

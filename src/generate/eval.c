@@ -2,6 +2,7 @@
 #include "generate/eval.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -14,6 +15,8 @@ typedef struct scoring {
   size_t total;  // predictions
   size_t batch, seq;
   double sum;
+  int32_t *memory;  // tokens and targets of a batch
+  float *losses;
 } scoring;
 
 // Fills the batch with the predictions from begin on. What is past the end is filled with token 0:
@@ -36,10 +39,11 @@ static milo_status stopped(milo_diag *diag) {
 static milo_status score(scoring *s, milo_forward *forward, const milo_eval_options *o,
                          milo_diag *diag) {
   const size_t room = s->batch * s->seq;
+  int32_t *tokens = s->memory, *targets = tokens + room;
+  float *losses = s->losses;
   for (size_t begin = 0; begin < s->total; begin += room) {
-    fill_batch(s, begin, milo_forward_tokens(forward), milo_forward_targets(forward));
-    const float *losses;
-    const milo_status status = milo_forward_run(forward, diag, &losses);
+    fill_batch(s, begin, tokens, targets);
+    const milo_status status = milo_forward_run(forward, tokens, targets, losses, diag);
     if (status == MILO_ERR_INTERRUPTED) return stopped(diag);
     MILO_TRY(status);
     const size_t count = s->total - begin < room ? s->total - begin : room;
@@ -83,11 +87,18 @@ milo_status milo_eval_run(milo_device *device, const milo_model *model, const ui
   if (s.batch < 1) s.batch = 1;
   if (s.batch > chunks) s.batch = chunks;
   const double start = milo_clock_s();
+  s.memory = calloc(s.batch * s.seq, 2 * sizeof *s.memory);
+  s.losses = calloc(s.batch * s.seq, sizeof *s.losses);
   milo_forward *forward = NULL;
-  MILO_TRY(milo_forward_create(device, model, s.batch, s.seq, diag, &forward));
-  milo_forward_set_stop(forward, (milo_stop){options->stop, options->user});
-  const milo_status status = score(&s, forward, options, diag);
+  milo_status status =
+      s.memory && s.losses
+          ? milo_forward_create(device, model, s.batch, s.seq, diag, &forward)
+          : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a batch");
+  if (status == MILO_OK) milo_forward_set_stop(forward, (milo_stop){options->stop, options->user});
+  if (status == MILO_OK) status = score(&s, forward, options, diag);
   milo_forward_destroy(forward);
+  free(s.memory);
+  free(s.losses);
   if (status != MILO_OK) return status;
   const double loss = s.sum / (double)s.total;
   *out_result = (milo_eval_result){loss, exp(loss), s.total, milo_clock_s() - start};

@@ -262,17 +262,12 @@ void milo_func_number(milo_func *func) {
   func->value_count = next;
 }
 
-typedef struct cloner {
-  milo_func *func;
-  milo_value **map;  // by id in the source
-} cloner;
-
-static milo_value *mapped(cloner *c, milo_value *value) {
-  if (c->map[value->id] == NULL) {
+static milo_value *mapped(milo_arena *arena, milo_value **map, milo_value *value) {
+  if (map[value->id] == NULL) {
     assert(value->literal != NULL && value->def == NULL);
-    c->map[value->id] = milo_value_literal(&c->func->program->arena, *value->literal);
+    map[value->id] = milo_value_literal(arena, *value->literal);
   }
-  return c->map[value->id];
+  return map[value->id];
 }
 
 static milo_attrs clone_attrs(milo_arena *arena, const milo_attrs *attrs) {
@@ -281,41 +276,45 @@ static milo_attrs clone_attrs(milo_arena *arena, const milo_attrs *attrs) {
   return copy;
 }
 
-static void clone_block(cloner *c, const milo_block *from, milo_block *to) {
-  milo_arena *arena = &c->func->program->arena;
+static void clone_block(const milo_block *from, milo_block *to, milo_value **map) {
+  milo_arena *arena = &to->func->program->arena;
   to->name = from->name;
   to->attrs = clone_attrs(arena, &from->attrs);
   for (size_t i = 0; i < from->param_count; i++) {
     const milo_value *p = from->params[i];
     // The function's own parameters carry attributes and were added before.
-    c->map[p->id] =
-        to == c->func->body ? to->params[i] : milo_block_add_param(to, p->name, p->type);
+    map[p->id] = to == to->func->body ? to->params[i] : milo_block_add_param(to, p->name, p->type);
   }
-  for (const milo_op *op = from->first; op != NULL; op = op->next) {
-    // Names live in the origin, which the copy keeps alive.
-    milo_op *copy = milo_op_create_coded(to, NULL, op->code, op->name, op->loc);
-    copy->opset = op->opset;
-    copy->attrs = clone_attrs(arena, &op->attrs);
-    copy->args = milo_arena_copy(arena, op->args, op->arg_count * sizeof *op->args);
-    copy->arg_count = copy->arg_capacity = op->arg_count;
-    for (size_t i = 0; i < op->arg_count; i++) {
-      const milo_arg *arg = &op->args[i];
-      copy->args[i].values = milo_arena_copy(arena, arg->values, arg->count * sizeof *arg->values);
-      for (size_t k = 0; k < arg->count; k++) copy->args[i].values[k] = mapped(c, arg->values[k]);
-    }
-    for (size_t i = 0; i < op->block_count; i++)
-      clone_block(c, op->blocks[i], milo_op_add_block(copy));
-    for (size_t i = 0; i < op->result_count; i++) {
-      const milo_value *result = op->results[i];
-      milo_value *value = milo_op_add_result(copy, result->name, result->type);
-      value->literal =
-          op->code == MILO_OP_const ? milo_attrs_find(&copy->attrs, "val") : result->literal;
-      c->map[result->id] = value;
-    }
-  }
+  for (const milo_op *op = from->first; op != NULL; op = op->next) milo_op_clone(to, op, map);
   for (size_t i = 0; i < from->output_count; i++)
     MILO_PUSH(arena, to->outputs, to->output_count, to->output_capacity,
-              mapped(c, from->outputs[i]));
+              mapped(arena, map, from->outputs[i]));
+}
+
+milo_op *milo_op_clone(milo_block *to, const milo_op *op, milo_value **map) {
+  milo_arena *arena = &to->func->program->arena;
+  // Names live in the origin, which the copy keeps alive.
+  milo_op *copy = milo_op_create_coded(to, NULL, op->code, op->name, op->loc);
+  copy->opset = op->opset;
+  copy->attrs = clone_attrs(arena, &op->attrs);
+  copy->args = milo_arena_copy(arena, op->args, op->arg_count * sizeof *op->args);
+  copy->arg_count = copy->arg_capacity = op->arg_count;
+  for (size_t i = 0; i < op->arg_count; i++) {
+    const milo_arg *arg = &op->args[i];
+    copy->args[i].values = milo_arena_copy(arena, arg->values, arg->count * sizeof *arg->values);
+    for (size_t k = 0; k < arg->count; k++)
+      copy->args[i].values[k] = mapped(arena, map, arg->values[k]);
+  }
+  for (size_t i = 0; i < op->block_count; i++)
+    clone_block(op->blocks[i], milo_op_add_block(copy), map);
+  for (size_t i = 0; i < op->result_count; i++) {
+    const milo_value *result = op->results[i];
+    milo_value *value = milo_op_add_result(copy, result->name, result->type);
+    value->literal =
+        op->code == MILO_OP_const ? milo_attrs_find(&copy->attrs, "val") : result->literal;
+    map[result->id] = value;
+  }
+  return copy;
 }
 
 static void release_origin(void *user) { milo_program_destroy(user); }
@@ -339,8 +338,7 @@ milo_func *milo_func_clone(milo_program *program, const milo_func *func, const c
   uint32_t value_count = 0;
   number_block(func->body, &value_count);
   milo_arena scratch = {0};
-  cloner c = {copy, MILO_NEW_ARRAY(&scratch, milo_value *, value_count)};
-  clone_block(&c, func->body, copy->body);
+  clone_block(func->body, copy->body, MILO_NEW_ARRAY(&scratch, milo_value *, value_count));
   milo_arena_deinit(&scratch);
   return copy;
 }

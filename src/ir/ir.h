@@ -214,6 +214,9 @@ milo_op *milo_op_create(milo_block *block, milo_op *before, const char *name, mi
 // for MILO_OP_unknown.
 milo_op *milo_op_create_coded(milo_block *block, milo_op *before, milo_opcode code,
                               const char *name, milo_loc loc);
+// A copy at the end of block, whose arguments and nested values are looked up in map by their id
+// (milo_func_number); its results are entered there. In-place constants are copied.
+milo_op *milo_op_clone(milo_block *to, const milo_op *op, milo_value **map);
 void milo_op_remove(milo_op *op);
 void milo_op_move_before(milo_op *op, milo_op *before);
 void milo_op_add_arg(milo_op *op, const char *name, milo_value *const *values, size_t count);

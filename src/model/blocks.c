@@ -6,7 +6,7 @@
 #include "ir/op.h"
 
 typedef struct layer_weights {
-  milo_value *w[MILO_WEIGHT_COUNT];
+  milo_value *w[MILO_TENSOR_COUNT];
 } layer_weights;
 
 static milo_func *start(milo_program *program, const char *name) {
@@ -37,13 +37,10 @@ static milo_status finish(const milo_builder *b, milo_func *f, milo_value *const
 
 static milo_status add_weights(milo_func *f, const milo_model_config *config, layer_weights *out,
                                milo_diag *diag) {
-  milo_weight weights[MILO_WEIGHT_COUNT];
-  size_t elements;
-  MILO_TRY(milo_model_layout(config, diag, weights, &elements));
-  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-    out->w[id] = NULL;
-    if (weights[id].present && weights[id].per_layer)
-      out->w[id] = param(f, weights[id].name, MILO_FP32, weights[id].rank, weights[id].dims);
+  for (int id = 0; id < MILO_TENSOR_COUNT; id++) {
+    milo_tensor t;
+    MILO_TRY(milo_model_tensor(config, (milo_tensor_id)id, diag, &t));
+    out->w[id] = t.present && t.per_layer ? milo_func_add_param(f, t.input, t.type) : NULL;
   }
   return MILO_OK;
 }
@@ -66,7 +63,7 @@ static milo_value *angles(milo_builder *b, const milo_model_config *c, int64_t p
   float *table = milo_arena_alloc(&b->func->program->arena, milo_type_bytes(&type));
   for (int64_t s = 0; s < positions; s++)
     for (int64_t i = 0; i < half; i++) {
-      const double angle = (double)s * pow(c->rope_theta, -2.0 * (double)i / (double)c->head_dim);
+      const double angle = milo_model_angle(c, s, i);
       table[s * half + i] = (float)(sine ? sin(angle) : cos(angle));
     }
   return milo_b_tensor(b, type, table);
@@ -94,13 +91,13 @@ typedef struct heads {
 
 static heads project_heads(milo_builder *b, const milo_model_config *c, const layer_weights *w,
                            milo_value *x, int64_t batch, milo_value *cosines, milo_value *sines) {
-  milo_value *n = rms_norm(b, c, x, w->w[MILO_WEIGHT_att_norm]);
+  milo_value *n = rms_norm(b, c, x, w->w[MILO_TENSOR_att_norm]);
   heads h = {
-      .query = split_heads(b, c, project(b, n, w->w[MILO_WEIGHT_wq]), batch, c->heads,
-                           w->w[MILO_WEIGHT_q_norm]),
-      .key = split_heads(b, c, project(b, n, w->w[MILO_WEIGHT_wk]), batch, c->kv_heads,
-                         w->w[MILO_WEIGHT_k_norm]),
-      .value = split_heads(b, c, project(b, n, w->w[MILO_WEIGHT_wv]), batch, c->kv_heads, NULL),
+      .query = split_heads(b, c, project(b, n, w->w[MILO_TENSOR_wq]), batch, c->heads,
+                           w->w[MILO_TENSOR_q_norm]),
+      .key = split_heads(b, c, project(b, n, w->w[MILO_TENSOR_wk]), batch, c->kv_heads,
+                         w->w[MILO_TENSOR_k_norm]),
+      .value = split_heads(b, c, project(b, n, w->w[MILO_TENSOR_wv]), batch, c->kv_heads, NULL),
   };
   h.query = rope(b, c, h.query, cosines, sines);
   h.key = rope(b, c, h.key, cosines, sines);
@@ -126,11 +123,11 @@ static milo_value *attend_and_feed(milo_builder *b, const milo_model_config *c,
   milo_emit_multi(b, MILO_OP_attention, args, out, 2);
   milo_value *merged = milo_b_transpose(b, out[0], (const int[]){0, 2, 1, 3});
   merged = milo_b_reshape(b, merged, (const int64_t[]){x->type.dims[0], c->heads * c->head_dim}, 2);
-  x = milo_b_add(b, x, project(b, merged, w->w[MILO_WEIGHT_wo]));
-  milo_value *m = rms_norm(b, c, x, w->w[MILO_WEIGHT_ffn_norm]);
-  milo_value *gate = EMIT(b, silu_gate, {"x", project(b, m, w->w[MILO_WEIGHT_w1])},
-                          {"y", project(b, m, w->w[MILO_WEIGHT_w3])});
-  return milo_b_add(b, x, project(b, gate, w->w[MILO_WEIGHT_w2]));
+  x = milo_b_add(b, x, project(b, merged, w->w[MILO_TENSOR_wo]));
+  milo_value *m = rms_norm(b, c, x, w->w[MILO_TENSOR_ffn_norm]);
+  milo_value *gate = EMIT(b, silu_gate, {"x", project(b, m, w->w[MILO_TENSOR_w1])},
+                          {"y", project(b, m, w->w[MILO_TENSOR_w3])});
+  return milo_b_add(b, x, project(b, gate, w->w[MILO_TENSOR_w2]));
 }
 
 milo_status milo_block_embed(milo_program *program, const milo_model_config *config, int64_t count,
@@ -143,6 +140,14 @@ milo_status milo_block_embed(milo_program *program, const milo_model_config *con
       EMIT(&b, gather, {"x", embedding}, {"indices", tokens}, {"axis", milo_b_int(&b, 0)});
   return finish(&b, f, &x, 1, out_func);
 }
+
+const milo_role milo_block_layer_roles[1 + MILO_TENSOR_COUNT] = {
+    MILO_ROLE_VALUE,
+#define PARAMETER MILO_ROLE_PARAMETER
+    PARAMETER,       PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER,
+    PARAMETER,       PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER,
+#undef PARAMETER
+};
 
 milo_status milo_block_layer(milo_program *program, const milo_model_config *config, int64_t batch,
                              int64_t seq, milo_diag *diag, milo_func **out_func) {
@@ -166,23 +171,22 @@ static milo_value *append(milo_builder *b, milo_value *cache, milo_value *rows,
 }
 
 milo_status milo_block_layer_cached(milo_program *program, const milo_model_config *config,
-                                    int64_t count, milo_diag *diag, milo_func **out_func) {
+                                    int64_t count, int64_t room, milo_diag *diag,
+                                    milo_func **out_func) {
   *out_func = NULL;
   milo_func *f = start(program, "layer_cached");
-  const int64_t cache_dims[] = {1, config->kv_heads, config->seq, config->head_dim};
+  const int64_t cache_dims[] = {1, config->kv_heads, room, config->head_dim};
   milo_value *x = param2(f, "x", count, config->dim);
   milo_value *key_cache = param(f, "key_cache", MILO_FP32, 4, cache_dims);
   milo_value *value_cache = param(f, "value_cache", MILO_FP32, 4, cache_dims);
   milo_value *position = param(f, "position", MILO_INT32, 0, NULL);
   milo_value *positions = param1(f, "positions", MILO_INT32, count);
+  milo_value *cosines = param2(f, "cos", count, config->head_dim / 2);
+  milo_value *sines = param2(f, "sin", count, config->head_dim / 2);
   layer_weights w;
   MILO_TRY(add_weights(f, config, &w, diag));
   milo_builder b = milo_builder_at_end(f, diag);
-  milo_value *tables[2];
-  for (int sine = 0; sine < 2; sine++)
-    tables[sine] = EMIT(&b, gather, {"x", angles(&b, config, config->seq, sine)},
-                        {"indices", positions}, {"axis", milo_b_int(&b, 0)});
-  heads h = project_heads(&b, config, &w, x, 1, tables[0], tables[1]);
+  heads h = project_heads(&b, config, &w, x, 1, cosines, sines);
   h.key = append(&b, key_cache, h.key, positions);
   h.value = append(&b, value_cache, h.value, positions);
   milo_value *y = attend_and_feed(&b, config, &w, x, h, position);

@@ -23,14 +23,20 @@ MILO_MUST_USE milo_status milo_block_layer(milo_program *program, const milo_mod
                                            int64_t batch, int64_t seq, milo_diag *diag,
                                            milo_func **out_func);
 
-// The same layer over count new tokens of one sequence whose earlier keys and values are cached.
-//   x [count, D], key_cache, value_cache [1, kv_heads, config->seq, HD], position int32 [] (of the
-//   first token), positions int32 [count] (position + 0, 1, ...), weights
+// The roles of a layer's inputs: the weights are parameters.
+extern const milo_role milo_block_layer_roles[1 + MILO_TENSOR_COUNT];
+
+// The same layer over count new tokens of one sequence whose earlier keys and values are cached, in
+// caches with room for `room` tokens.
+//   x [count, D], key_cache, value_cache [1, kv_heads, room, HD], position int32 [] (of the first
+//   token), positions int32 [count] (position + 0, 1, ...), cos, sin [count, HD/2] (of the angles
+//   of these positions, see milo_model_angle), weights
 //   -> y [count, D], key_cache, value_cache with the new rows (inputs 1, 2 may be donated to
 //   outputs 1, 2)
 MILO_MUST_USE milo_status milo_block_layer_cached(milo_program *program,
                                                   const milo_model_config *config, int64_t count,
-                                                  milo_diag *diag, milo_func **out_func);
+                                                  int64_t room, milo_diag *diag,
+                                                  milo_func **out_func);
 
 // Final norm and classifier.
 //   x [count, D], final_norm [D], classifier [V, D] -> logits [count, V]

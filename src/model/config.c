@@ -36,6 +36,7 @@ static const field fields[] = {
     FIELD(untied, FIELD_FLAG, false),
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
+#define STOP_TOKENS "stop_tokens"
 
 typedef struct builtin {
   const char *name;
@@ -112,7 +113,37 @@ milo_status milo_model_config_complete(const milo_model_config *config, milo_dia
     return FAIL("model: rope_theta is %g, expected a positive number", c.rope_theta);
   if (!(c.norm_epsilon > 0) || !(c.norm_epsilon < 1))
     return FAIL("model: norm_epsilon is %g, expected a number between 0 and 1", c.norm_epsilon);
+  if (c.stop_count == 0) {
+    c.stop_count = 2;
+    c.stop_tokens[0] = 1;
+    c.stop_tokens[1] = 2;
+  }
+  if (c.stop_count < -1 || c.stop_count > MILO_MAX_STOP_TOKENS)
+    return FAIL("model: %d stop tokens, expected at most %d", c.stop_count, MILO_MAX_STOP_TOKENS);
   *out_config = c;
+  return MILO_OK;
+}
+
+bool milo_model_config_stops(const milo_model_config *config, uint32_t token) {
+  for (int32_t i = 0; i < config->stop_count; i++)
+    if (config->stop_tokens[i] == token) return true;
+  return false;
+}
+
+static milo_status read_stop_tokens(milo_model_config *config, const cJSON *item, milo_loc loc,
+                                    milo_diag *diag) {
+  config->stop_count = -1;
+  if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) > MILO_MAX_STOP_TOKENS)
+    return milo_fail(diag, loc, MILO_ERR_INVALID, "\"" STOP_TOKENS "\" is not a list of at most %d",
+                     MILO_MAX_STOP_TOKENS);
+  int32_t count = 0;
+  for (const cJSON *token = item->child; token; token = token->next) {
+    const double value = token->valuedouble;
+    if (!cJSON_IsNumber(token) || !(value >= 0) || value > MAX_DIM || value != floor(value))
+      return milo_fail(diag, loc, MILO_ERR_INVALID, "\"" STOP_TOKENS "\" holds no tokens");
+    config->stop_tokens[count++] = (uint32_t)value;
+  }
+  config->stop_count = count > 0 ? count : -1;
   return MILO_OK;
 }
 
@@ -150,6 +181,10 @@ static milo_status read_fields(const cJSON *root, milo_loc loc, milo_diag *diag,
     while (i < FIELDS && strcmp(fields[i].name, item->string) != 0) i++;
     if (i == FIELDS) {
       if (strcmp(item->string, "name") == 0) continue;
+      if (strcmp(item->string, STOP_TOKENS) == 0) {
+        MILO_TRY(read_stop_tokens(config, item, loc, diag));
+        continue;
+      }
       return milo_fail(diag, loc, MILO_ERR_INVALID, "unknown field \"%s\" in a model description",
                        item->string);
     }
@@ -238,8 +273,12 @@ void milo_model_config_print(const milo_model_config *config, milo_str *out) {
         milo_str_puts(out, field_flag(config, f) ? "true" : "false");
         break;
     }
-    milo_str_puts(out, i + 1 < FIELDS ? ",\n" : "\n}\n");
+    milo_str_puts(out, ",\n");
   }
+  milo_str_puts(out, "  \"" STOP_TOKENS "\": [");
+  for (int32_t i = 0; i < config->stop_count; i++)
+    milo_str_printf(out, "%s%u", i > 0 ? ", " : "", config->stop_tokens[i]);
+  milo_str_puts(out, "]\n}\n");
 }
 
 const char *milo_model_config_difference(const milo_model_config *a, const milo_model_config *b) {

@@ -9,33 +9,33 @@
 #include "base/number.h"
 #include "model/config.h"
 
-enum { MAGIC = 0x616b3432, HEADER0_BYTES = 28, HEADER1_BYTES = 256, HEADER_INTS = 7 };
+enum { MAGIC = 0x616b3432, HEADER0_BYTES = 28, HEADER1_BYTES = 256, HEADER_INTS = 7, CHUNK = 8192 };
 
 // What a part of the file is, beside weights.
 enum { ROPE_TABLES = -2, END = -1 };
 
 static const int version0_order[] = {
-    MILO_WEIGHT_embedding,  MILO_WEIGHT_att_norm,
-    MILO_WEIGHT_wq,         MILO_WEIGHT_wk,
-    MILO_WEIGHT_wv,         MILO_WEIGHT_wo,
-    MILO_WEIGHT_ffn_norm,   MILO_WEIGHT_w1,
-    MILO_WEIGHT_w2,         MILO_WEIGHT_w3,
-    MILO_WEIGHT_final_norm, ROPE_TABLES,
-    MILO_WEIGHT_classifier, END,
+    MILO_TENSOR_embedding,  MILO_TENSOR_att_norm,
+    MILO_TENSOR_wq,         MILO_TENSOR_wk,
+    MILO_TENSOR_wv,         MILO_TENSOR_wo,
+    MILO_TENSOR_ffn_norm,   MILO_TENSOR_w1,
+    MILO_TENSOR_w2,         MILO_TENSOR_w3,
+    MILO_TENSOR_final_norm, ROPE_TABLES,
+    MILO_TENSOR_classifier, END,
 };
 static const int version1_order[] = {
-    MILO_WEIGHT_att_norm,
-    MILO_WEIGHT_ffn_norm,
-    MILO_WEIGHT_final_norm,
-    MILO_WEIGHT_embedding,
-    MILO_WEIGHT_wq,
-    MILO_WEIGHT_wk,
-    MILO_WEIGHT_wv,
-    MILO_WEIGHT_wo,
-    MILO_WEIGHT_w1,
-    MILO_WEIGHT_w2,
-    MILO_WEIGHT_w3,
-    MILO_WEIGHT_classifier,
+    MILO_TENSOR_att_norm,
+    MILO_TENSOR_ffn_norm,
+    MILO_TENSOR_final_norm,
+    MILO_TENSOR_embedding,
+    MILO_TENSOR_wq,
+    MILO_TENSOR_wk,
+    MILO_TENSOR_wv,
+    MILO_TENSOR_wo,
+    MILO_TENSOR_w1,
+    MILO_TENSOR_w2,
+    MILO_TENSOR_w3,
+    MILO_TENSOR_classifier,
     END,
 };
 
@@ -44,14 +44,17 @@ static size_t rope_table_elements(const milo_model_config *c) {
 }
 
 // Bytes of the whole file; false if they do not fit.
-static bool file_bytes(const milo_model_config *c, const milo_weight *weights, const int *order,
-                       size_t header_bytes, size_t *out_bytes) {
+static bool file_bytes(const milo_model_config *c, const int *order, size_t header_bytes,
+                       size_t *out_bytes) {
   size_t total = 0;
   for (; *order != END; order++) {
     size_t part = 2 * rope_table_elements(c);  // both factors are at most 2^26
-    if (*order != ROPE_TABLES &&
-        !milo_size_mul(weights[*order].elements, weights[*order].layers, &part))
-      return false;
+    if (*order != ROPE_TABLES) {
+      milo_tensor t;
+      if (milo_model_tensor(c, (milo_tensor_id)*order, NULL, &t) != MILO_OK) return false;
+      if (!t.present) continue;
+      if (!milo_size_mul(milo_type_elements(&t.type), t.layers, &part)) return false;
+    }
     if (!milo_size_add(total, part, &total)) return false;
   }
   return milo_size_mul(total, sizeof(float), &total) &&
@@ -128,39 +131,50 @@ static milo_status read_header(const milo_mapping *file, milo_loc loc, milo_diag
   return status;
 }
 
+static size_t layers_of(const milo_model *model, milo_tensor_id id) {
+  milo_tensor t;
+  return milo_model_tensor(&model->config, id, NULL, &t) == MILO_OK ? t.layers : 0;
+}
+
+static milo_status read_parts(const milo_model *model, const int *order, const char *at,
+                              milo_diag *diag) {
+  for (; *order != END; order++) {
+    if (*order == ROPE_TABLES) {
+      at += 2 * rope_table_elements(&model->config) * sizeof(float);
+      continue;
+    }
+    const milo_tensor_id id = (milo_tensor_id)*order;
+    for (size_t layer = 0; layer < layers_of(model, id); layer++) {
+      const milo_parameter *p = milo_model_param(model, id, layer);
+      const size_t bytes = milo_type_bytes(&p->type);
+      if (milo_buffer_write(p->buffer, 0, at, bytes) != MILO_OK)
+        return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for %s", p->name);
+      at += bytes;
+    }
+  }
+  return MILO_OK;
+}
+
 static milo_status read_mapped(const milo_mapping *file, const char *path, milo_diag *diag,
                                milo_model **out_model) {
   const milo_source source = {.name = path};
   const milo_loc loc = {&source, 0};
   header h;
   MILO_TRY(read_header(file, loc, diag, &h));
-  milo_weight weights[MILO_WEIGHT_COUNT];
-  size_t block_elements = 0, bytes = 0;
-  MILO_TRY(milo_model_layout(&h.config, diag, weights, &block_elements));
-  if (!file_bytes(&h.config, weights, h.order, h.bytes, &bytes) || bytes != file->bytes)
+  size_t bytes = 0;
+  if (!file_bytes(&h.config, h.order, h.bytes, &bytes) || bytes != file->bytes)
     return milo_fail(diag, loc, MILO_ERR_INVALID,
                      "%s llama2.c model: %zu bytes, its header asks for %zu",
                      file->bytes < bytes ? "truncated" : "over-long", file->bytes, bytes);
   milo_model *model = NULL;
   MILO_TRY(milo_model_alloc(&h.config, diag, &model));
-  const unsigned char *at = (const unsigned char *)file->data + h.bytes;
-  for (const int *part = h.order; *part != END; part++) {
-    if (*part == ROPE_TABLES) {
-      at += 2 * rope_table_elements(&h.config) * sizeof(float);
-      continue;
-    }
-    const milo_weight *w = &model->weights[*part];
-    for (size_t layer = 0; layer < w->layers; layer++, at += w->elements * sizeof(float))
-      memcpy(milo_model_weight(model, (milo_weight_id)*part, layer), at,
-             w->elements * sizeof(float));
-  }
-  const char *bad = milo_model_find_nonfinite(model);
-  if (bad) {
+  milo_status status = read_parts(model, h.order, (const char *)file->data + h.bytes, diag);
+  if (status == MILO_OK) status = milo_params_check_finite(&model->params, loc, diag);
+  if (status == MILO_OK)
+    *out_model = model;
+  else
     milo_model_destroy(model);
-    return milo_fail(diag, loc, MILO_ERR_INVALID, "weight %s holds a NaN or an infinity", bad);
-  }
-  *out_model = model;
-  return MILO_OK;
+  return status;
 }
 
 milo_status milo_llama2c_read(const char *path, milo_diag *diag, milo_model **out_model) {
@@ -190,13 +204,25 @@ static milo_status write_rope_tables(const milo_model_config *c, milo_writer *wr
   for (int sine = 0; sine < 2 && status == MILO_OK; sine++)
     for (int64_t s = 0; s < c->seq && status == MILO_OK; s++) {
       for (size_t i = 0; i < half; i++) {
-        const double angle = (double)s * pow(c->rope_theta, -2.0 * (double)i / (double)c->head_dim);
+        const double angle = milo_model_angle(c, s, (int64_t)i);
         row[i] = (float)(sine ? sin(angle) : cos(angle));
       }
       status = milo_writer_write(writer, row, half * sizeof *row, diag);
     }
   free(row);
   return status;
+}
+
+// In fp32, however it is stored.
+static milo_status write_param(const milo_parameter *param, milo_writer *writer, milo_diag *diag) {
+  const size_t count = milo_type_elements(&param->type);
+  float values[CHUNK];
+  for (size_t at = 0; at < count; at += CHUNK) {
+    const size_t n = count - at < CHUNK ? count - at : CHUNK;
+    MILO_TRY(milo_parameter_get(param, at, n, values, diag));
+    MILO_TRY(milo_writer_write(writer, values, n * sizeof *values, diag));
+  }
+  return MILO_OK;
 }
 
 static milo_status write_parts(const milo_model *model, const int *order, milo_writer *writer,
@@ -206,10 +232,11 @@ static milo_status write_parts(const milo_model *model, const int *order, milo_w
       MILO_TRY(write_rope_tables(&model->config, writer, diag));
       continue;
     }
-    const milo_weight *w = &model->weights[*order];
-    for (size_t layer = 0; layer < w->layers; layer++)
-      MILO_TRY(milo_writer_write(writer, milo_model_weight(model, (milo_weight_id)*order, layer),
-                                 w->elements * sizeof(float), diag));
+    const milo_tensor_id id = (milo_tensor_id)*order;
+    for (size_t layer = 0; layer < layers_of(model, id); layer++) {
+      const milo_parameter *p = milo_model_param(model, id, layer);
+      MILO_TRY(write_param(p, writer, diag));
+    }
   }
   return MILO_OK;
 }

@@ -157,10 +157,11 @@ static const char *grad_name(const inner_names *names, milo_func *func, const ch
     const char *holder = inner != NULL            ? "an output"
                          : is_param(func, wanted) ? "an input or a seed"
                                                   : "another value";
-    (void)milo_fail(diag, func->loc, MILO_ERR_INVALID,
-                    "the %s of %s would be called %s, as %s is already\nchoose another prefix than "
-                    "%s (--prefix, milo_grad_options.prefix), or rename one of them",
-                    what, name, wanted, holder, prefix);
+    (void)milo_fail(
+        diag, func->loc, MILO_ERR_INVALID,
+        "the %s of %s would be called %s, as %s is already\nchoose another prefix than "
+        "%s (--prefix, --seed-prefix; the fields of milo_grad_options), or rename one of them",
+        what, name, wanted, holder, prefix);
     return NULL;
   }
   milo_value_rename(inner, fresh);
@@ -234,11 +235,11 @@ static milo_status check_wrt(const milo_func *func, const milo_value *param, mil
 
 milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_count,
                           milo_diag *diag) {
-  return milo_autodiff_named(func, wrt, wrt_count, "grad_", diag);
+  return milo_autodiff_named(func, wrt, wrt_count, "grad_", "grad_", diag);
 }
 
 milo_status milo_autodiff_named(milo_func *func, milo_value *const *wrt, size_t wrt_count,
-                                const char *prefix, milo_diag *diag) {
+                                const char *prefix, const char *seed_prefix, milo_diag *diag) {
   for (size_t i = 0; i < wrt_count; i++) MILO_TRY(check_wrt(func, wrt[i], diag));
   milo_arena scratch = {0};
   milo_func_number(func);
@@ -250,7 +251,7 @@ milo_status milo_autodiff_named(milo_func *func, milo_value *const *wrt, size_t 
   milo_op *const last = func->body->last;
   kept_values kept = keep_forward(func, wrt_count, &scratch);
   const inner_names inner = names_of(func, func->body->output_count + wrt_count, &scratch);
-  milo_status status = add_seeds(&g, func, prefix, &inner);
+  milo_status status = add_seeds(&g, func, seed_prefix, &inner);
   // Taken before what is emitted can have them.
   const char **names = MILO_NEW_ARRAY(&scratch, const char *, wrt_count);
   for (size_t i = 0; i < wrt_count && status == MILO_OK; i++) {

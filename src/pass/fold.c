@@ -13,10 +13,11 @@
 
 enum { SMALL_BYTES = 1 << 20 };
 
-static bool is_foldable(const milo_op *op) {
+static bool is_foldable(const milo_op *op, bool keep_constexpr) {
   const unsigned traits = milo_op_info_get(op->code)->traits;
   if (op->code == MILO_OP_unknown || op->code == MILO_OP_const || (traits & MILO_OP_IMPURE) != 0)
     return false;
+  if (keep_constexpr && (traits & MILO_OP_CONSTEXPR) != 0) return false;
   size_t given = 0, made = 0;
   for (size_t i = 0; i < op->arg_count; ++i)
     for (size_t k = 0; k < op->args[i].count; ++k) {
@@ -77,7 +78,7 @@ milo_status milo_pass_fold(milo_func *func, const milo_pass_options *options, mi
       milo_op_make_const(op, &literal);
       continue;
     }
-    if (!is_foldable(op)) continue;
+    if (!is_foldable(op, options->keep_constexpr)) continue;
     milo_literal *literals = MILO_NEW_ARRAY(arena, milo_literal, op->result_count);
     const milo_status status = options->eval(op, arena, literals, diag);
     if (status == MILO_ERR_UNSUPPORTED) continue;

@@ -16,6 +16,7 @@ typedef struct milo_pass_options {
   // Composites to leave whole; NULL: none, all are expanded.
   bool (*keep)(const void *user, const milo_op *op);
   const void *user;
+  bool keep_constexpr;  // constexpr operations stay: whoever runs the function decompresses
 } milo_pass_options;
 
 typedef milo_status milo_pass_fn(milo_func *func, const milo_pass_options *options,
@@ -32,12 +33,12 @@ MILO_MUST_USE milo_status milo_pass_run_all(milo_func *func, const milo_pass_opt
 // floating-point output, one new output "grad_<input>" for each of wrt (parameters of func), in
 // that order; existing outputs stay. A parameter the outputs do not depend on gets zeros. Values
 // inside the function that have such a name are renamed; an input or output that has it:
-// MILO_ERR_INVALID. prefix: instead of "grad_".
+// MILO_ERR_INVALID. prefix: of the new outputs instead of "grad_"; seed_prefix: of the parameters.
 MILO_MUST_USE milo_status milo_autodiff(milo_func *func, milo_value *const *wrt, size_t wrt_count,
                                         milo_diag *diag);
 MILO_MUST_USE milo_status milo_autodiff_named(milo_func *func, milo_value *const *wrt,
                                               size_t wrt_count, const char *prefix,
-                                              milo_diag *diag);
+                                              const char *seed_prefix, milo_diag *diag);
 
 // Cuts a differentiated function in two, both added to its program:
 //   forward   original parameters -> original outputs, then taps

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: MIT
 #include "train/checkpoint.h"
 
-#include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "model/config.h"
+#include "base/str.h"
 
-enum { PARTS = 3, MAX_FIELDS = 48 };
+#define FORMAT "milo.checkpoint.2"
+static const char *const moment_prefix[2] = {"adamw.m.", "adamw.v."};
 
-// Tensors are named "<part>.<weight>".
-static const char *const parts[PARTS] = {"param", "m", "v"};
+typedef enum field_kind { FIELD_COUNT, FIELD_NUMBER } field_kind;
+
+typedef struct field {
+  field_kind kind;
+  uint64_t count;  // the one that kind says
+  double number;
+} field;
 
 typedef struct member {
   const char *name;
-  milo_field_kind kind;
+  field_kind kind;
   size_t offset, bytes;
 } member;
 
@@ -24,162 +31,188 @@ typedef struct member {
     "option." #name, kind, offsetof(milo_train_options, name), \
         sizeof((milo_train_options *)0)->name                  \
   }
-#define CONFIG(name, kind) \
-  { "model." #name, kind, offsetof(milo_model_config, name), sizeof((milo_model_config *)0)->name }
 
 // All that changes what a run computes. Where and how often it saves does not.
-static const member option_members[] = {
-    OPTION(steps, MILO_FIELD_COUNT),         OPTION(batch, MILO_FIELD_COUNT),
-    OPTION(seq, MILO_FIELD_COUNT),           OPTION(accumulate, MILO_FIELD_COUNT),
-    OPTION(lr, MILO_FIELD_NUMBER),           OPTION(min_lr_ratio, MILO_FIELD_NUMBER),
-    OPTION(warmup, MILO_FIELD_COUNT),        OPTION(beta1, MILO_FIELD_NUMBER),
-    OPTION(beta2, MILO_FIELD_NUMBER),        OPTION(epsilon, MILO_FIELD_NUMBER),
-    OPTION(weight_decay, MILO_FIELD_NUMBER), OPTION(clip, MILO_FIELD_NUMBER),
-    OPTION(seed, MILO_FIELD_COUNT),          OPTION(val_fraction, MILO_FIELD_NUMBER),
-    OPTION(eval_every, MILO_FIELD_COUNT),    OPTION(eval_batches, MILO_FIELD_COUNT),
+static const member members[] = {
+    OPTION(steps, FIELD_COUNT),         OPTION(batch, FIELD_COUNT),
+    OPTION(seq, FIELD_COUNT),           OPTION(accumulate, FIELD_COUNT),
+    OPTION(lr, FIELD_NUMBER),           OPTION(min_lr_ratio, FIELD_NUMBER),
+    OPTION(warmup, FIELD_COUNT),        OPTION(beta1, FIELD_NUMBER),
+    OPTION(beta2, FIELD_NUMBER),        OPTION(epsilon, FIELD_NUMBER),
+    OPTION(weight_decay, FIELD_NUMBER), OPTION(clip, FIELD_NUMBER),
+    OPTION(seed, FIELD_COUNT),          OPTION(val_fraction, FIELD_NUMBER),
+    OPTION(eval_every, FIELD_COUNT),    OPTION(eval_batches, FIELD_COUNT),
 };
-static const member config_members[] = {
-    CONFIG(dim, MILO_FIELD_COUNT),         CONFIG(hidden, MILO_FIELD_COUNT),
-    CONFIG(layers, MILO_FIELD_COUNT),      CONFIG(heads, MILO_FIELD_COUNT),
-    CONFIG(kv_heads, MILO_FIELD_COUNT),    CONFIG(head_dim, MILO_FIELD_COUNT),
-    CONFIG(seq, MILO_FIELD_COUNT),         CONFIG(vocab, MILO_FIELD_COUNT),
-    CONFIG(rope_theta, MILO_FIELD_NUMBER), CONFIG(norm_epsilon, MILO_FIELD_NUMBER),
-    CONFIG(rope_half, MILO_FIELD_COUNT),   CONFIG(qk_norm, MILO_FIELD_COUNT),
-    CONFIG(untied, MILO_FIELD_COUNT),
-};
-enum {
-  OPTIONS = sizeof option_members / sizeof *option_members,
-  CONFIGS = sizeof config_members / sizeof *config_members,
-};
+enum { MEMBERS = sizeof members / sizeof *members, STATES = 6, FIXED = 2 };
 
-static milo_store_field get(const member *m, const void *object) {
-  milo_store_field field = {.name = m->name, .kind = m->kind};
+// ---- fields as texts ----
+
+static field get(const member *m, const void *object) {
+  field f = {.kind = m->kind};
   const char *at = (const char *)object + m->offset;
-  if (m->kind == MILO_FIELD_NUMBER)
-    memcpy(&field.number, at, sizeof field.number);
+  if (m->kind == FIELD_NUMBER)
+    memcpy(&f.number, at, sizeof f.number);
   else
-    memcpy(&field.count, at, m->bytes);  // bool, size_t or 64 bits; little-endian as all of Milo
-  return field;
+    memcpy(&f.count, at, m->bytes);  // size_t or 64 bits; little-endian as all of Milo
+  return f;
 }
 
-static void set(const member *m, void *object, const milo_store_field *field) {
+static void set(const member *m, void *object, const field *f) {
   char *at = (char *)object + m->offset;
-  const bool flag = field->count != 0;
-  if (m->kind == MILO_FIELD_NUMBER)
-    memcpy(at, &field->number, sizeof field->number);
-  else if (m->bytes == sizeof flag)
-    memcpy(at, &flag, sizeof flag);
+  if (m->kind == FIELD_NUMBER)
+    memcpy(at, &f->number, sizeof f->number);
   else
-    memcpy(at, &field->count, m->bytes);
+    memcpy(at, &f->count, m->bytes);
 }
 
-static bool equal(const milo_store_field *a, const milo_store_field *b) {
-  return a->kind == MILO_FIELD_NUMBER ? a->number == b->number : a->count == b->count;
+static bool equal(const field *a, const field *b) {
+  return a->kind == FIELD_NUMBER ? a->number == b->number : a->count == b->count;
 }
 
-static void format(const milo_store_field *field, char *text, size_t bytes) {
-  if (field->kind == MILO_FIELD_NUMBER)
-    snprintf(text, bytes, "%g", field->number);
+// 17 digits bring every double back; 6 are for people.
+static void format(const field *f, int digits, char *text, size_t bytes) {
+  if (f->kind == FIELD_NUMBER)
+    snprintf(text, bytes, "%.*g", digits, f->number);
   else
-    snprintf(text, bytes, "%llu", (unsigned long long)field->count);
+    snprintf(text, bytes, "%llu", (unsigned long long)f->count);
 }
 
-milo_status milo_checkpoint_write(const char *path, const milo_model *model,
+static milo_status find(const milo_safetensors *file, const char *name, field_kind kind, field *out,
+                        milo_diag *diag) {
+  const milo_source source = {.name = milo_safetensors_path(file)};
+  const milo_loc loc = {&source, 0};
+  const char *text = milo_safetensors_text(file, name);
+  *out = (field){.kind = kind};
+  if (!text) return milo_fail(diag, loc, MILO_ERR_INVALID, "'%s' is missing", name);
+  char *end;
+  errno = 0;
+  if (kind == FIELD_NUMBER)
+    out->number = strtod(text, &end);
+  else
+    out->count = strtoull(text, &end, 10);
+  if (end == text || *end != '\0' || (kind == FIELD_COUNT && (errno != 0 || *text == '-')))
+    return milo_fail(diag, loc, MILO_ERR_INVALID, "'%s' is \"%s\", a number is expected", name,
+                     text);
+  return MILO_OK;
+}
+
+// ---- writing ----
+
+static milo_named_tensor named(const char *name, const milo_type *type, milo_buffer *buffer) {
+  milo_named_tensor t = {.name = name, .dtype = type->dtype, .rank = type->rank, .buffer = buffer};
+  memcpy(t.dims, type->dims, sizeof t.dims);
+  return t;
+}
+
+static const char *moment_name(milo_arena *arena, int order, const milo_parameter *param) {
+  return milo_arena_printf(arena, "%s%s", moment_prefix[order], param->name);
+}
+
+milo_status milo_checkpoint_write(const char *path, const milo_checkpoint *what,
                                   const milo_train_options *options, const milo_train_state *state,
-                                  const float *first, const float *second, milo_diag *diag) {
-  milo_store_field fields[MAX_FIELDS];
-  size_t field_count = 0;
-  fields[field_count++] = (milo_store_field){"step", MILO_FIELD_COUNT, state->step, 0};
-  fields[field_count++] =
-      (milo_store_field){"data_checksum", MILO_FIELD_COUNT, state->data_checksum, 0};
-  fields[field_count++] =
-      (milo_store_field){"best_val_loss", MILO_FIELD_NUMBER, 0, state->best_val_loss};
-  fields[field_count++] = (milo_store_field){"loss", MILO_FIELD_NUMBER, 0, state->loss};
-  fields[field_count++] = (milo_store_field){"grad_norm", MILO_FIELD_NUMBER, 0, state->grad_norm};
-  fields[field_count++] = (milo_store_field){"unreported", MILO_FIELD_COUNT, state->unreported, 0};
-  for (size_t i = 0; i < CONFIGS; i++)
-    fields[field_count++] = get(&config_members[i], &model->config);
-  for (size_t i = 0; i < OPTIONS; i++) fields[field_count++] = get(&option_members[i], options);
-  assert(field_count <= MAX_FIELDS);
-
-  const float *const blocks[PARTS] = {model->block, first, second};
-  milo_store_tensor tensors[PARTS * MILO_WEIGHT_COUNT];
-  char names[PARTS * MILO_WEIGHT_COUNT][MILO_STORE_NAME_BYTES];
-  size_t count = 0;
-  for (int part = 0; part < PARTS; part++)
-    for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-      const milo_weight *w = &model->weights[id];
-      if (!w->present) continue;
-      snprintf(names[count], sizeof names[count], "%s.%s", parts[part], w->name);
-      tensors[count] = (milo_store_tensor){names[count], blocks[part] + w->offset, w->layers,
-                                           w->elements, w->stride};
-      count++;
+                                  milo_diag *diag) {
+  milo_arena arena = {0};
+  const field states[STATES] = {
+      {FIELD_COUNT, state->step, 0},           {FIELD_COUNT, state->data_checksum, 0},
+      {FIELD_NUMBER, 0, state->best_val_loss}, {FIELD_NUMBER, 0, state->loss},
+      {FIELD_NUMBER, 0, state->grad_norm},     {FIELD_COUNT, state->unreported, 0}};
+  static const char *const state_names[STATES] = {"step", "data_checksum", "best_val_loss",
+                                                  "loss", "grad_norm",     "unreported"};
+  milo_metadata metadata[FIXED + STATES + MEMBERS] = {{"format", FORMAT}, {"model", what->model}};
+  size_t fields = FIXED;
+  for (size_t i = 0; i < STATES + MEMBERS; i++) {
+    const field f = i < STATES ? states[i] : get(&members[i - STATES], options);
+    char *text = milo_arena_alloc(&arena, 40);
+    format(&f, 17, text, 40);
+    metadata[fields++] =
+        (milo_metadata){i < STATES ? state_names[i] : members[i - STATES].name, text};
+  }
+  const size_t count = what->params->count;
+  milo_named_tensor *tensors = MILO_NEW_ARRAY(&arena, milo_named_tensor, 3 * count);
+  size_t used = 0;
+  for (size_t i = 0; i < count; i++) {
+    const milo_parameter *p = &what->params->items[i];
+    tensors[used++] = named(p->name, &p->type, p->buffer);
+  }
+  for (int order = 0; order < 2; order++)
+    for (size_t i = 0; i < count; i++) {
+      const milo_parameter *p = &what->params->items[i];
+      if (what->moments[order][i])
+        tensors[used++] = named(moment_name(&arena, order, p), &p->type, what->moments[order][i]);
     }
-  return milo_store_write(path, fields, field_count, tensors, count, diag);
+  const milo_status status = milo_safetensors_write(path, metadata, fields, tensors, used, diag);
+  milo_arena_deinit(&arena);
+  return status;
 }
 
-static milo_status find(const milo_store *store, const char *name, milo_field_kind kind,
-                        milo_store_field *out, milo_diag *diag) {
-  if (milo_store_find_field(store, name, kind, out)) return MILO_OK;
-  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "%s: error: '%s' is missing",
-                   milo_store_path(store), name);
+// ---- reading ----
+
+milo_status milo_checkpoint_open(const char *path, milo_diag *diag, milo_safetensors **out_file) {
+  milo_safetensors *file = NULL;
+  *out_file = NULL;
+  MILO_TRY(milo_safetensors_open(path, diag, &file));
+  const milo_source source = {.name = path};
+  const milo_loc loc = {&source, 0};
+  const char *is = milo_safetensors_text(file, "format");
+  milo_status status = MILO_OK;
+  if (!is || strncmp(is, "milo.checkpoint.", strlen("milo.checkpoint.")) != 0)
+    status = milo_fail(diag, loc, MILO_ERR_INVALID, "not a checkpoint of Milo's");
+  else if (strcmp(is, FORMAT) != 0)
+    status = milo_fail(diag, loc, MILO_ERR_UNSUPPORTED,
+                       "a checkpoint of another version (%s, this Milo reads " FORMAT ")", is);
+  else if (!milo_safetensors_has_checksum(file) || !milo_safetensors_text(file, "model"))
+    status = milo_fail(diag, loc, MILO_ERR_INVALID, "not a whole checkpoint: %s is missing",
+                       milo_safetensors_text(file, "model") ? "the checksum" : "'model'");
+  if (status == MILO_OK)
+    *out_file = file;
+  else
+    milo_safetensors_close(file);
+  return status;
+}
+
+const char *milo_checkpoint_model(const milo_safetensors *file) {
+  return milo_safetensors_text(file, "model");
 }
 
 // The number of steps may grow: data order and rate are functions of the step and the options
 // alone, so that what follows is what a run of the new length would do. What was done keeps the
 // rates it had.
-static milo_status extend(const milo_store *store, uint64_t was, uint64_t now, milo_diag *diag) {
+static milo_status extend(const milo_safetensors *file, uint64_t was, uint64_t now,
+                          milo_diag *diag) {
   if (now >= was) return MILO_OK;
   return milo_fail(
       diag, MILO_NO_LOC, MILO_ERR_INVALID,
       "cannot resume from %s: steps was %llu in that run and is %llu now; a run can be "
       "made longer, not shorter\nto stop earlier, stop_after (--stop-after) does",
-      milo_store_path(store), (unsigned long long)was, (unsigned long long)now);
+      milo_safetensors_path(file), (unsigned long long)was, (unsigned long long)now);
 }
 
-static milo_status differs(const milo_store *store, const milo_store_field *was,
-                           const milo_store_field *now, const char *name, milo_diag *diag) {
+static milo_status differs(const milo_safetensors *file, const field *was, const field *now,
+                           const char *name, milo_diag *diag) {
   char old_text[40], new_text[40];
-  format(was, old_text, sizeof old_text);
-  format(now, new_text, sizeof new_text);
+  format(was, 6, old_text, sizeof old_text);
+  format(now, 6, new_text, sizeof new_text);
   return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                    "cannot resume from %s: %s was %s in that run and is %s now",
-                   milo_store_path(store), name, old_text, new_text);
+                   milo_safetensors_path(file), name, old_text, new_text);
 }
 
-milo_status milo_checkpoint_config(const milo_store *store, milo_diag *diag,
-                                   milo_model_config *out_config) {
-  milo_model_config config = {.struct_bytes = sizeof config};
-  milo_store_field field;
-  for (size_t i = 0; i < CONFIGS; i++) {
-    MILO_TRY(find(store, config_members[i].name, config_members[i].kind, &field, diag));
-    set(&config_members[i], &config, &field);
-  }
-  return milo_model_config_complete(&config, diag, out_config);
-}
-
-milo_status milo_checkpoint_options(const milo_store *store, const milo_model_config *config,
-                                    milo_train_options *options, milo_diag *diag) {
-  milo_store_field was;
-  for (size_t i = 0; i < CONFIGS; i++) {
-    const member *m = &config_members[i];
-    MILO_TRY(find(store, m->name, m->kind, &was, diag));
-    const milo_store_field now = get(m, config);
-    if (!equal(&was, &now)) return differs(store, &was, &now, m->name, diag);
-  }
-  for (size_t i = 0; i < OPTIONS; i++) {
-    const member *m = &option_members[i];
-    MILO_TRY(find(store, m->name, m->kind, &was, diag));
-    milo_store_field now = get(m, options);
+milo_status milo_checkpoint_options(const milo_safetensors *file, milo_train_options *options,
+                                    milo_diag *diag) {
+  field was;
+  for (size_t i = 0; i < MEMBERS; i++) {
+    const member *m = &members[i];
+    MILO_TRY(find(file, m->name, m->kind, &was, diag));
+    field now = get(m, options);
     // Completed options have no negative "off" values any more.
-    if (now.kind == MILO_FIELD_NUMBER && now.number < 0)
+    if (now.kind == FIELD_NUMBER && now.number < 0)
       now.number = strcmp(m->name, "option.clip") == 0 ? (double)INFINITY : 0;
-    else if (now.kind == MILO_FIELD_NUMBER ? now.number == 0 : now.count == 0)
+    else if (now.kind == FIELD_NUMBER ? now.number == 0 : now.count == 0)
       now = was;
     if (m->offset == offsetof(milo_train_options, steps))
-      MILO_TRY(extend(store, was.count, now.count, diag));
+      MILO_TRY(extend(file, was.count, now.count, diag));
     else if (!equal(&was, &now))
-      return differs(store, &was, &now, m->name + strlen("option."), diag);
+      return differs(file, &was, &now, m->name + strlen("option."), diag);
     set(m, options, &now);
   }
   // What the run had switched off must stay off when the defaults are filled in.
@@ -190,31 +223,41 @@ milo_status milo_checkpoint_options(const milo_store *store, const milo_model_co
   return MILO_OK;
 }
 
-milo_status milo_checkpoint_read(const milo_store *store, milo_model *model, float *first,
-                                 float *second, milo_train_state *out_state, milo_diag *diag) {
-  milo_store_field field;
-  *out_state = (milo_train_state){0};
-  MILO_TRY(find(store, "step", MILO_FIELD_COUNT, &field, diag));
-  out_state->step = field.count;
-  MILO_TRY(find(store, "data_checksum", MILO_FIELD_COUNT, &field, diag));
-  out_state->data_checksum = field.count;
-  MILO_TRY(find(store, "best_val_loss", MILO_FIELD_NUMBER, &field, diag));
-  out_state->best_val_loss = field.number;
-  MILO_TRY(find(store, "loss", MILO_FIELD_NUMBER, &field, diag));
-  out_state->loss = field.number;
-  MILO_TRY(find(store, "grad_norm", MILO_FIELD_NUMBER, &field, diag));
-  out_state->grad_norm = field.number;
-  MILO_TRY(find(store, "unreported", MILO_FIELD_COUNT, &field, diag));
-  out_state->unreported = field.count != 0 && out_state->step > 0;
-  float *const blocks[PARTS] = {model->block, first, second};
-  for (int part = 0; part < PARTS; part++)
-    for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-      const milo_weight *w = &model->weights[id];
-      if (!w->present) continue;
-      char name[MILO_STORE_NAME_BYTES];
-      snprintf(name, sizeof name, "%s.%s", parts[part], w->name);
-      MILO_TRY(milo_store_read_tensor(store, name, blocks[part] + w->offset, w->layers, w->elements,
-                                      w->stride, diag));
-    }
+milo_status milo_checkpoint_params(const milo_safetensors *file, milo_params *params,
+                                   milo_diag *diag) {
+  for (size_t i = 0; i < params->count; i++) {
+    const milo_parameter *p = &params->items[i];
+    MILO_TRY(milo_safetensors_read(file, p->name, &p->type, p->buffer, diag));
+  }
   return MILO_OK;
+}
+
+milo_status milo_checkpoint_read(const milo_safetensors *file, const milo_checkpoint *what,
+                                 milo_train_state *out_state, milo_diag *diag) {
+  field f;
+  *out_state = (milo_train_state){0};
+  MILO_TRY(find(file, "step", FIELD_COUNT, &f, diag));
+  out_state->step = f.count;
+  MILO_TRY(find(file, "data_checksum", FIELD_COUNT, &f, diag));
+  out_state->data_checksum = f.count;
+  MILO_TRY(find(file, "best_val_loss", FIELD_NUMBER, &f, diag));
+  out_state->best_val_loss = f.number;
+  MILO_TRY(find(file, "loss", FIELD_NUMBER, &f, diag));
+  out_state->loss = f.number;
+  MILO_TRY(find(file, "grad_norm", FIELD_NUMBER, &f, diag));
+  out_state->grad_norm = f.number;
+  MILO_TRY(find(file, "unreported", FIELD_COUNT, &f, diag));
+  out_state->unreported = f.count != 0 && out_state->step > 0;
+  MILO_TRY(milo_checkpoint_params(file, what->params, diag));
+  milo_arena arena = {0};
+  milo_status status = MILO_OK;
+  for (int order = 0; order < 2; order++)
+    for (size_t i = 0; i < what->params->count && status == MILO_OK; i++) {
+      const milo_parameter *p = &what->params->items[i];
+      if (what->moments[order][i])
+        status = milo_safetensors_read(file, moment_name(&arena, order, p), &p->type,
+                                       what->moments[order][i], diag);
+    }
+  milo_arena_deinit(&arena);
+  return status;
 }

@@ -1,41 +1,54 @@
 // SPDX-License-Identifier: MIT
 // Checkpoints: everything a training run needs to go on as if it had never stopped. Data order and
 // sampling have no state of their own beyond the step.
+//
+// A checkpoint is a safetensors file (model/safetensors.h, with a checksum): the parameters under
+// their own names, the moments as "adamw.m.<name>" and "adamw.v.<name>", and as metadata "format"
+// ("milo.checkpoint.2"), "model" (its description), the step, the options. So any reader of such
+// files finds the weights in it.
 #ifndef MILO_TRAIN_CHECKPOINT_H
 #define MILO_TRAIN_CHECKPOINT_H
 
-#include "model/model.h"
-#include "train/store.h"
+#include "model/params.h"
+#include "model/safetensors.h"
 
 // Where a run stands.
 typedef struct milo_train_state {
   uint64_t step;           // done
   double best_val_loss;    // infinity: none yet
-  uint64_t data_checksum;  // of the tokens
+  uint64_t data_checksum;  // of the data
   // The last step's, for its report, which has yet to come if the run was stopped before.
   double loss, grad_norm;
   bool unreported;
 } milo_train_state;
 
-// Writes dir/checkpoint.milo atomically. first, second: moments laid out like the model's block.
-MILO_MUST_USE milo_status milo_checkpoint_write(const char *path, const milo_model *model,
-                                                const milo_train_options *options,
-                                                const milo_train_state *state, const float *first,
-                                                const float *second, milo_diag *diag);
+// What is saved. moments: of order 1 and 2, one a parameter, NULL for those not trained.
+typedef struct milo_checkpoint {
+  milo_params *params;
+  milo_buffer *const *moments[2];
+  const char *model;  // description of what is trained
+} milo_checkpoint;
 
-// The shape of the model in a checkpoint.
-MILO_MUST_USE milo_status milo_checkpoint_config(const milo_store *store, milo_diag *diag,
-                                                 milo_model_config *out_config);
+// Writes path atomically. options: completed.
+MILO_MUST_USE milo_status milo_checkpoint_write(const char *path, const milo_checkpoint *what,
+                                                const milo_train_options *options,
+                                                const milo_train_state *state, milo_diag *diag);
+
+// Opens a checkpoint; MILO_ERR_INVALID if the file is something else.
+MILO_MUST_USE milo_status milo_checkpoint_open(const char *path, milo_diag *diag,
+                                               milo_safetensors **out_file);
+// The description that was given when it was written.
+const char *milo_checkpoint_model(const milo_safetensors *file);
 // Options that shape a run and are still 0 in options ("the default") are taken from the
-// checkpoint; those that are set and differ are refused, as is another model (all by name), but for
-// steps, which may grow.
-// options: as given, not completed. config: complete.
-MILO_MUST_USE milo_status milo_checkpoint_options(const milo_store *store,
-                                                  const milo_model_config *config,
+// checkpoint; those that are set and differ are refused by name, but for steps, which may grow.
+// options: as given, not completed.
+MILO_MUST_USE milo_status milo_checkpoint_options(const milo_safetensors *file,
                                                   milo_train_options *options, milo_diag *diag);
-// Reads what was written; model has the shape that milo_checkpoint_options has agreed to.
-MILO_MUST_USE milo_status milo_checkpoint_read(const milo_store *store, milo_model *model,
-                                               float *first, float *second,
+MILO_MUST_USE milo_status milo_checkpoint_read(const milo_safetensors *file,
+                                               const milo_checkpoint *what,
                                                milo_train_state *out_state, milo_diag *diag);
+// The parameters alone.
+MILO_MUST_USE milo_status milo_checkpoint_params(const milo_safetensors *file, milo_params *params,
+                                                 milo_diag *diag);
 
 #endif

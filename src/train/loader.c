@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/loader.h"
 
-#include "base/file.h"
+#include "base/checksum.h"
 #include "base/rng.h"
 
 enum { DATA_STREAM = 1 };
@@ -23,7 +23,7 @@ milo_status milo_loader_init(milo_loader *loader, const uint32_t *ids, size_t co
   loader->val_count = count - loader->train_count;
   if (loader->val_count <= o->seq) loader->val_count = 0;
   loader->val_rows = loader->val_count ? o->batch * o->eval_batches : 0;
-  loader->checksum = milo_checksum(MILO_CHECKSUM_INIT, ids, count * sizeof *ids);
+  loader->checksum = milo_checksum_of(ids, count * sizeof *ids);
   return MILO_OK;
 }
 

@@ -4,20 +4,28 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "generate/forward.h"
-#include "generate/views.h"
 #include "ir/builder.h"
 #include "ir/op.h"
 
-enum { MAX_SUM = 4096, SCALARS = 4 };
+enum { SCALARS = 4, MAX_ROW = 4096 };
+
+// The programs for tensors of one size: many parameters share them.
+typedef struct kind {
+  int64_t count, row;  // elements; of a row of the sums of squares
+  double decay;
+  milo_run *update, *squares;
+} kind;
 
 struct milo_optimizer {
-  milo_model *model;
-  float *gradients;
+  milo_params *params;
+  milo_buffer *const *gradients;
   double beta1, beta2;
-  milo_executable *update[MILO_WEIGHT_COUNT], *squares[MILO_WEIGHT_COUNT];
-  milo_buffer *first, *second;
-  milo_buffer *sums;              // of the weight that has most
+  kind *kinds;
+  size_t kind_count;
+  size_t *kind_of;           // one a parameter
+  milo_buffer **moments[2];  // one a parameter
+  milo_buffer *sums;         // of the tensor that has most rows
+  float *host_sums;
   milo_buffer *scalars[SCALARS];  // rate, grad_scale, bias1, bias2
 };
 
@@ -26,13 +34,12 @@ static milo_value *param(milo_func *f, const char *name, int rank, const int64_t
 }
 
 // param, grad, m, v [count], rate, grad_scale, bias1, bias2 -> param, m, v (donated)
-static milo_status compile_update(milo_device *device, int64_t count, double decay,
-                                  const milo_train_options *o, milo_diag *diag,
-                                  milo_executable **out) {
+static milo_status compile_update(milo_device *device, kind *k, const milo_train_options *o,
+                                  milo_diag *diag) {
   milo_program *program = milo_program_create();
   milo_func *f = milo_program_add_func(program, "update", "ios18");
-  milo_value *p = param(f, "param", 1, &count), *g = param(f, "grad", 1, &count);
-  milo_value *m = param(f, "m", 1, &count), *v = param(f, "v", 1, &count);
+  milo_value *p = param(f, "param", 1, &k->count), *g = param(f, "grad", 1, &k->count);
+  milo_value *m = param(f, "m", 1, &k->count), *v = param(f, "v", 1, &k->count);
   milo_value *rate = param(f, "lr", 0, NULL), *scale = param(f, "grad_scale", 0, NULL);
   milo_value *bias1 = param(f, "bias1", 0, NULL), *bias2 = param(f, "bias2", 0, NULL);
   milo_builder b = milo_builder_at_end(f, diag);
@@ -49,65 +56,98 @@ static milo_status compile_update(milo_device *device, int64_t count, double dec
       {"beta1", milo_b_number(&b, MILO_FP32, o->beta1)},
       {"beta2", milo_b_number(&b, MILO_FP32, o->beta2)},
       {"epsilon", milo_b_number(&b, MILO_FP32, o->epsilon)},
-      {"weight_decay", milo_b_number(&b, MILO_FP32, decay)},
+      {"weight_decay", milo_b_number(&b, MILO_FP32, k->decay)},
       {NULL, NULL},
   };
   milo_emit_multi(&b, MILO_OP_adamw, args, results, 3);
   for (int i = 0; b.status == MILO_OK && i < 3; i++) milo_func_add_output(f, results[i]);
   static const milo_alias aliases[] = {{0, 0}, {2, 1}, {3, 2}};
-  const milo_executable_options options = {.aliases = aliases, .alias_count = 3};
-  return milo_forward_compile(device, program, b.status, f, &options, diag, out);
-}
-
-// Elements a row of the sums of squares: a power of two that divides count (a multiple of 16).
-static int64_t row_of(int64_t count) {
-  int64_t row = 1;
-  while (row < MAX_SUM && count % (2 * row) == 0) row *= 2;
-  return row;
+  static const milo_role roles[8] = {
+      [0] = MILO_ROLE_STATE, [2] = MILO_ROLE_STATE, [3] = MILO_ROLE_STATE};
+  const milo_executable_options options = {.aliases = aliases, .alias_count = 3, .roles = roles};
+  return milo_run_build(device, program, b.status, f, &options, diag, &k->update);
 }
 
 // grad [rows, row] -> sum of squares of each row
-static milo_status compile_squares(milo_device *device, int64_t count, milo_diag *diag,
-                                   milo_executable **out) {
-  const int64_t row = row_of(count), axis = 1;
+static milo_status compile_squares(milo_device *device, kind *k, milo_diag *diag) {
+  const int64_t axis = 1;
   milo_program *program = milo_program_create();
   milo_func *f = milo_program_add_func(program, "squares", "ios18");
-  milo_value *grad = param(f, "grad", 2, (const int64_t[]){count / row, row});
+  milo_value *grad = param(f, "grad", 2, (const int64_t[]){k->count / k->row, k->row});
   milo_builder b = milo_builder_at_end(f, diag);
   milo_value *sums = milo_b_reduce(&b, MILO_OP_reduce_sum_square, grad, &axis, 1, false);
   if (b.status == MILO_OK) milo_func_add_output(f, sums);
-  return milo_forward_compile(device, program, b.status, f, NULL, diag, out);
+  return milo_run_build(device, program, b.status, f, NULL, diag, &k->squares);
+}
+
+// Long rows are cut to at most MAX_ROW elements where that divides; a row that cannot be cut is
+// summed in blocks of as many by the device.
+static int64_t row_of(const milo_type *type) {
+  const int64_t count = (int64_t)milo_type_elements(type);
+  int64_t row = type->rank > 0 && type->dims[0] > 0 ? count / type->dims[0] : count;
+  if (type->rank == 1) row = count;
+  while (row > MAX_ROW && row % 2 == 0) row /= 2;
+  return row > 0 ? row : 1;
+}
+
+// The programs for a parameter, made if no other has needed them yet.
+static milo_status find_kind(milo_optimizer *opt, milo_device *device, const milo_parameter *p,
+                             const milo_train_options *o, milo_diag *diag, size_t *out) {
+  const kind wanted = {.count = (int64_t)milo_type_elements(&p->type),
+                       .row = row_of(&p->type),
+                       .decay = p->decays ? o->weight_decay : 0};
+  for (*out = 0; *out < opt->kind_count; ++*out) {
+    const kind *k = &opt->kinds[*out];
+    if (k->count == wanted.count && k->row == wanted.row && k->decay == wanted.decay)
+      return MILO_OK;
+  }
+  kind *k = &opt->kinds[opt->kind_count++];
+  *k = wanted;
+  MILO_TRY(compile_update(device, k, o, diag));
+  return compile_squares(device, k, diag);
 }
 
 static milo_status fill(milo_optimizer *opt, milo_device *device, const milo_train_options *o,
                         milo_diag *diag) {
-  const size_t bytes = opt->model->block_elements * sizeof(float);
-  MILO_TRY(milo_buffer_alloc(bytes, diag, &opt->first));
-  MILO_TRY(milo_buffer_alloc(bytes, diag, &opt->second));
-  for (int i = 0; i < SCALARS; i++)
-    MILO_TRY(milo_buffer_alloc(sizeof(float), diag, &opt->scalars[i]));
-  size_t most = 0;
-  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-    const milo_weight *w = &opt->model->weights[id];
-    if (!w->present) continue;
-    const int64_t count = (int64_t)(w->layers * w->stride);
-    MILO_TRY(compile_update(device, count, w->rank == 2 ? o->weight_decay : 0, o, diag,
-                            &opt->update[id]));
-    MILO_TRY(compile_squares(device, count, diag, &opt->squares[id]));
-    const size_t sums = (size_t)(count / row_of(count));
-    if (sums > most) most = sums;
+  const size_t count = opt->params->count;
+  opt->kinds = calloc(count + 1, sizeof *opt->kinds);
+  opt->kind_of = calloc(count + 1, sizeof *opt->kind_of);
+  for (int i = 0; i < 2; i++) opt->moments[i] = calloc(count + 1, sizeof *opt->moments[i]);
+  if (!opt->kinds || !opt->kind_of || !opt->moments[0] || !opt->moments[1])
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for an optimizer");
+  size_t most = 1;
+  for (size_t i = 0; i < count; i++) {
+    const milo_parameter *p = &opt->params->items[i];
+    if (!p->trainable) continue;
+    if (p->type.dtype != MILO_FP32)
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED,
+                       "training: parameter %s is stored in %s, training needs fp32", p->name,
+                       milo_dtype_name(p->type.dtype));
+    MILO_TRY(find_kind(opt, device, p, o, diag, &opt->kind_of[i]));
+    const kind *k = &opt->kinds[opt->kind_of[i]];
+    const size_t rows = (size_t)(k->count / k->row);
+    if (rows > most) most = rows;
+    for (int m = 0; m < 2; m++)
+      MILO_TRY(milo_device_alloc(device, milo_type_bytes(&p->type), diag, &opt->moments[m][i]));
   }
-  return milo_buffer_alloc(most * sizeof(float), diag, &opt->sums);
+  for (int i = 0; i < SCALARS; i++)
+    MILO_TRY(milo_device_alloc(device, sizeof(float), diag, &opt->scalars[i]));
+  opt->host_sums = calloc(most, sizeof *opt->host_sums);
+  if (!opt->host_sums)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for an optimizer");
+  return milo_device_alloc(device, most * sizeof(float), diag, &opt->sums);
 }
 
-milo_status milo_optimizer_create(milo_device *device, milo_model *model, float *gradients,
-                                  const milo_train_options *options, milo_diag *diag,
-                                  milo_optimizer **out_optimizer) {
+milo_status milo_optimizer_create(milo_device *device, milo_params *params,
+                                  milo_buffer *const *gradients, const milo_train_options *options,
+                                  milo_diag *diag, milo_optimizer **out_optimizer) {
   *out_optimizer = NULL;
   milo_optimizer *opt = calloc(1, sizeof *opt);
   if (!opt) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for an optimizer");
-  *opt = (milo_optimizer){
-      .model = model, .gradients = gradients, .beta1 = options->beta1, .beta2 = options->beta2};
+  opt->params = params;
+  opt->gradients = gradients;
+  opt->beta1 = options->beta1;
+  opt->beta2 = options->beta2;
   const milo_status status = fill(opt, device, options, diag);
   if (status == MILO_OK)
     *out_optimizer = opt;
@@ -118,37 +158,43 @@ milo_status milo_optimizer_create(milo_device *device, milo_model *model, float 
 
 void milo_optimizer_destroy(milo_optimizer *opt) {
   if (!opt) return;
-  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-    milo_executable_destroy(opt->update[id]);
-    milo_executable_destroy(opt->squares[id]);
+  for (size_t i = 0; i < opt->kind_count; i++) {
+    milo_run_destroy(opt->kinds[i].update);
+    milo_run_destroy(opt->kinds[i].squares);
+  }
+  for (int m = 0; m < 2; m++) {
+    for (size_t i = 0; opt->moments[m] && i < opt->params->count; i++)
+      milo_buffer_release(opt->moments[m][i]);
+    free(opt->moments[m]);
   }
   for (int i = 0; i < SCALARS; i++) milo_buffer_release(opt->scalars[i]);
-  milo_buffer_release(opt->first);
-  milo_buffer_release(opt->second);
   milo_buffer_release(opt->sums);
+  free(opt->kinds);
+  free(opt->kind_of);
+  free(opt->host_sums);
   free(opt);
 }
 
-float *milo_optimizer_first(milo_optimizer *opt) { return opt->first->data; }
-float *milo_optimizer_second(milo_optimizer *opt) { return opt->second->data; }
+milo_buffer *const *milo_optimizer_moments(const milo_optimizer *opt, int order) {
+  return opt->moments[order - 1];
+}
 
-// All layers of a weight, gaps included, in a block of the model's layout.
-static milo_buffer whole(const milo_weight *w, void *block) {
-  return milo_buffer_view((float *)block + w->offset, w->layers * w->stride * sizeof(float));
+static milo_status unreachable(milo_diag *diag) {
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY,
+                   "a buffer of the optimizer cannot be reached");
 }
 
 milo_status milo_optimizer_norm(milo_optimizer *opt, milo_diag *diag, double *out_norm) {
   double total = 0;
   *out_norm = 0;
-  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-    const milo_weight *w = &opt->model->weights[id];
-    if (!w->present) continue;
-    milo_buffer gradient = whole(w, opt->gradients);
-    MILO_TRY(
-        milo_executable_run(opt->squares[id], (milo_buffer *const[]){&gradient}, &opt->sums, diag));
-    const int64_t count = (int64_t)(w->layers * w->stride);
-    const float *sums = opt->sums->data;
-    for (int64_t i = 0; i < count / row_of(count); i++) total += (double)sums[i];
+  for (size_t i = 0; i < opt->params->count; i++) {
+    if (!opt->params->items[i].trainable) continue;
+    const kind *k = &opt->kinds[opt->kind_of[i]];
+    const size_t rows = (size_t)(k->count / k->row);
+    MILO_TRY(milo_run_execute(k->squares, &opt->gradients[i], &opt->sums, diag));
+    if (milo_buffer_read(opt->sums, 0, opt->host_sums, rows * sizeof *opt->host_sums) != MILO_OK)
+      return unreachable(diag);
+    for (size_t r = 0; r < rows; r++) total += (double)opt->host_sums[r];
   }
   *out_norm = sqrt(total);
   return MILO_OK;
@@ -158,16 +204,18 @@ milo_status milo_optimizer_step(milo_optimizer *opt, uint64_t t, double rate, do
                                 milo_diag *diag) {
   const double scalars[SCALARS] = {rate, grad_scale, 1 - pow(opt->beta1, (double)t),
                                    1 - pow(opt->beta2, (double)t)};
-  for (int i = 0; i < SCALARS; i++) *(float *)opt->scalars[i]->data = (float)scalars[i];
-  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-    const milo_weight *w = &opt->model->weights[id];
-    if (!w->present) continue;
-    milo_buffer p = whole(w, opt->model->block), g = whole(w, opt->gradients);
-    milo_buffer m = whole(w, opt->first->data), v = whole(w, opt->second->data);
-    milo_buffer *const inputs[] = {
-        &p, &g, &m, &v, opt->scalars[0], opt->scalars[1], opt->scalars[2], opt->scalars[3]};
-    MILO_TRY(
-        milo_executable_run(opt->update[id], inputs, (milo_buffer *const[]){&p, &m, &v}, diag));
+  milo_buffer *const *s = opt->scalars;
+  for (int i = 0; i < SCALARS; i++) {
+    const float value = (float)scalars[i];
+    if (milo_buffer_write(s[i], 0, &value, sizeof value) != MILO_OK) return unreachable(diag);
+  }
+  for (size_t i = 0; i < opt->params->count; i++) {
+    const milo_parameter *p = &opt->params->items[i];
+    if (!p->trainable) continue;
+    milo_buffer *m = opt->moments[0][i], *v = opt->moments[1][i];
+    milo_buffer *const inputs[] = {p->buffer, opt->gradients[i], m, v, s[0], s[1], s[2], s[3]};
+    milo_buffer *const outputs[] = {p->buffer, m, v};
+    MILO_TRY(milo_run_execute(opt->kinds[opt->kind_of[i]].update, inputs, outputs, diag));
   }
   return MILO_OK;
 }

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: MIT
-// AdamW over a model's block, and the global norm of its gradient.
+// AdamW over a parameter set, and the global norm of its gradients.
 #ifndef MILO_TRAIN_OPTIMIZER_H
 #define MILO_TRAIN_OPTIMIZER_H
 
-#include "device/device.h"
-#include "model/model.h"
+#include "model/params.h"
 
 typedef struct milo_optimizer milo_optimizer;
 
-// gradients: laid out like the model's block. Both are borrowed. options: completed.
-MILO_MUST_USE milo_status milo_optimizer_create(milo_device *device, milo_model *model,
-                                                float *gradients, const milo_train_options *options,
-                                                milo_diag *diag, milo_optimizer **out_optimizer);
+// gradients: fp32, one a parameter, in the set's order; NULL for those that are not trainable. The
+// set and the gradients are borrowed. options: completed. MILO_ERR_UNSUPPORTED: a trainable
+// parameter is not stored in fp32.
+MILO_MUST_USE milo_status milo_optimizer_create(milo_device *device, milo_params *params,
+                                                milo_buffer *const *gradients,
+                                                const milo_train_options *options, milo_diag *diag,
+                                                milo_optimizer **out_optimizer);
 void milo_optimizer_destroy(milo_optimizer *optimizer);
 
 // L2 norm of all gradients together: sums of squares in fp32 over at most 4,096 elements, the rest
 // in fp64. NaN or infinity if a gradient is not finite.
 MILO_MUST_USE milo_status milo_optimizer_norm(milo_optimizer *optimizer, milo_diag *diag,
                                               double *out_norm);
-// Update t = 1, 2, ... with the gradients times grad_scale. Weight decay acts on matrices only.
+// Update t = 1, 2, ... with the gradients times grad_scale. Weight decay acts on the parameters
+// that decay.
 MILO_MUST_USE milo_status milo_optimizer_step(milo_optimizer *optimizer, uint64_t t, double rate,
                                               double grad_scale, milo_diag *diag);
-// First and second moments, laid out like the model's block.
-float *milo_optimizer_first(milo_optimizer *optimizer);
-float *milo_optimizer_second(milo_optimizer *optimizer);
+// Moments of order 1 and 2 in fp32, one a parameter; NULL for those that are not trainable.
+milo_buffer *const *milo_optimizer_moments(const milo_optimizer *optimizer, int order);
 
 #endif

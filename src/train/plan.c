@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "base/number.h"
-#include "generate/forward.h"
-#include "generate/views.h"
 #include "ir/builder.h"
 #include "ir/op.h"
 #include "model/blocks.h"
+#include "model/head.h"
 #include "pass/pass.h"
 
 // What an input of the backward program is.
@@ -31,18 +30,17 @@ struct milo_plan {
   milo_stop stop;
   const milo_model *model;
   size_t rows, layers;
-  milo_row_parts parts;              // of the head
-  bool accumulate, head_accumulate;  // programs add to the gradients instead of writing them
-  milo_executable *embed, *forward, *backward, *embed_backward;
-  milo_part_executables head, loss;
+  bool accumulate;  // programs add to the gradients instead of writing them
+  milo_run *embed, *forward, *backward, *embed_backward;
+  milo_head *head, *loss;
   source *sources;  // of backward's inputs
-  size_t layer_weights, taps;
-  milo_buffer *gradients;
-  milo_views weights, gradient_views;
-  milo_buffer **x;    // layers + 1: the input of each layer, and the last one's output
-  milo_buffer **tap;  // layers * taps
+  size_t taps;
+  milo_buffer **gradients;  // one a parameter
+  milo_buffer **x;          // layers + 1: the input of each layer, and the last one's output
+  milo_buffer **tap;        // layers * taps
   milo_buffer *dx[2];
-  milo_buffer *tokens, *targets, *losses, *seed;
+  milo_buffer *tokens, *targets, *losses;
+  float *host_losses;
   milo_buffer **inputs;  // scratch for a call
   milo_buffer **outputs;
 };
@@ -85,10 +83,9 @@ static milo_status compile_layer_in(milo_plan *p, milo_device *device, milo_prog
                                     size_t batch, size_t seq, milo_diag *diag) {
   milo_func *func = NULL;
   MILO_TRY(milo_block_layer(program, &p->model->config, (int64_t)batch, (int64_t)seq, diag, &func));
-  milo_value *wrt[1 + MILO_WEIGHT_COUNT];
+  milo_value *wrt[1 + MILO_TENSOR_COUNT];
   const size_t count = func->body->param_count;
   for (size_t i = 0; i < count; i++) wrt[i] = func->body->params[i];
-  p->layer_weights = count - 1;
   MILO_TRY(milo_autodiff(func, wrt, count, diag));
   assert(func->body->param_count == count + 1 && func->body->output_count == count + 1);
   const char *seed_name = func->body->params[count]->name;
@@ -100,14 +97,17 @@ static milo_status compile_layer_in(milo_plan *p, milo_device *device, milo_prog
   milo_func *forward = NULL, *backward = NULL;
   MILO_TRY(milo_split_grad(func, seeds, count, "layer_forward", "layer_backward", diag, &forward,
                            &backward));
-  MILO_TRY(milo_device_compile(device, forward, NULL, NULL, diag, &p->forward));
-  p->taps = milo_executable_output_count(p->forward) - 1;
+  const milo_executable_options forward_options = {.roles = milo_block_layer_roles};
+  MILO_TRY(milo_run_compile(device, forward, &forward_options, diag, &p->forward));
+  const milo_executable *code = milo_run_executable(p->forward);
+  p->taps = milo_executable_output_count(code) - 1;
 
   // Whatever backward reads beside forward's values: the seed, then the sums to add to.
   const size_t inputs = backward->body->param_count;
   p->sources = calloc(inputs, sizeof *p->sources);
   if (!p->sources) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a plan");
-  milo_alias aliases[MILO_WEIGHT_COUNT];
+  milo_role *roles = MILO_NEW_ARRAY(&program->arena, milo_role, inputs);
+  milo_alias aliases[MILO_TENSOR_COUNT];
   size_t alias_count = 0;
   for (size_t i = 0; i < inputs; i++) {
     const char *name = backward->body->params[i]->name;
@@ -121,12 +121,15 @@ static milo_status compile_layer_in(milo_plan *p, milo_device *device, milo_prog
     if (sum < count) {
       p->sources[i] = (source){SOURCE_GRADIENT, sum - 1};
       aliases[alias_count++] = (milo_alias){i, sum};
+      roles[i] = MILO_ROLE_STATE;
       continue;
     }
-    MILO_TRY(source_of(p->forward, name, &p->sources[i], diag));
+    MILO_TRY(source_of(code, name, &p->sources[i], diag));
+    if (p->sources[i].kind == SOURCE_WEIGHT) roles[i] = MILO_ROLE_PARAMETER;
   }
-  const milo_executable_options options = {.aliases = aliases, .alias_count = alias_count};
-  return milo_device_compile(device, backward, NULL, &options, diag, &p->backward);
+  const milo_executable_options options = {
+      .aliases = aliases, .alias_count = alias_count, .roles = roles};
+  return milo_run_compile(device, backward, &options, diag, &p->backward);
 }
 
 static milo_status compile_layer(milo_plan *p, milo_device *device, size_t batch, size_t seq,
@@ -135,30 +138,6 @@ static milo_status compile_layer(milo_plan *p, milo_device *device, size_t batch
   const milo_status status = compile_layer_in(p, device, program, batch, seq, diag);
   milo_program_destroy(program);
   return status;
-}
-
-// x, final_norm, classifier, target, gradient of loss [, sums] -> loss, dx, gradients of both.
-static milo_status compile_head(const milo_plan *p, milo_device *device, size_t rows,
-                                milo_diag *diag, milo_executable **out) {
-  milo_program *program = milo_program_create();
-  milo_func *func = NULL;
-  milo_status status = milo_block_loss(program, &p->model->config, (int64_t)rows, diag, &func);
-  if (status == MILO_OK) status = milo_autodiff(func, func->body->params, 3, diag);
-  for (size_t i = 2; p->head_accumulate && status == MILO_OK && i < 4; i++)
-    add_to_parameter(func, i, func->body->params[i - 1]->name, diag, &status);
-  static const milo_alias aliases[] = {{5, 2}, {6, 3}};
-  const milo_executable_options options = {.aliases = aliases,
-                                           .alias_count = p->head_accumulate ? 2 : 0};
-  return milo_forward_compile(device, program, status, func, &options, diag, out);
-}
-
-static milo_status compile_loss(const milo_plan *p, milo_device *device, size_t rows,
-                                milo_diag *diag, milo_executable **out) {
-  milo_program *program = milo_program_create();
-  milo_func *func = NULL;
-  const milo_status status =
-      milo_block_loss(program, &p->model->config, (int64_t)rows, diag, &func);
-  return milo_forward_compile(device, program, status, func, NULL, diag, out);
 }
 
 // sum [V, D] (donated), tokens [N], dx [N, D] -> sum with the rows added.
@@ -178,23 +157,32 @@ static milo_status compile_embed_backward(milo_plan *p, milo_device *device, mil
   if (b.status == MILO_OK) milo_func_add_output(func, out);
   static const milo_alias alias = {0, 0};
   const milo_executable_options options = {.aliases = &alias, .alias_count = 1};
-  return milo_forward_compile(device, program, b.status, func, &options, diag, &p->embed_backward);
+  return milo_run_build(device, program, b.status, func, &options, diag, &p->embed_backward);
+}
+
+static milo_status compile_heads(milo_plan *p, milo_device *device, size_t micro_batches,
+                                 milo_diag *diag) {
+  const milo_tensor_id classifier = milo_model_classifier(&p->model->config);
+  milo_head_buffers buffers = {.x = p->x[p->layers], .target = p->targets, .losses = p->losses};
+  MILO_TRY(milo_head_create(device, p->model, p->rows, &buffers, false, 0, diag, &p->loss));
+  buffers.dx = p->dx[0];
+  buffers.norm_sum = p->gradients[p->model->first[MILO_TENSOR_final_norm]];
+  buffers.classifier_sum = p->gradients[p->model->first[classifier]];
+  // The gradient is that of the mean over the step's tokens.
+  const double seed = 1.0 / ((double)p->rows * (double)micro_batches);
+  return milo_head_create(device, p->model, p->rows, &buffers, p->accumulate, seed, diag, &p->head);
 }
 
 static milo_status compile_all(milo_plan *p, milo_device *device, size_t batch, size_t seq,
                                milo_diag *diag) {
   const milo_model_config *c = &p->model->config;
+  static const milo_role roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER};
+  const milo_executable_options options = {.roles = roles};
   milo_func *func = NULL;
   milo_program *program = milo_program_create();
   const milo_status status = milo_block_embed(program, c, (int64_t)p->rows, diag, &func);
-  MILO_TRY(milo_forward_compile(device, program, status, func, NULL, diag, &p->embed));
+  MILO_TRY(milo_run_build(device, program, status, func, &options, diag, &p->embed));
   MILO_TRY(compile_layer(p, device, batch, seq, diag));
-  MILO_TRY(compile_loss(p, device, p->parts.part, diag, &p->loss.part));
-  MILO_TRY(compile_head(p, device, p->parts.part, diag, &p->head.part));
-  if (p->parts.last < p->parts.part) {
-    MILO_TRY(compile_loss(p, device, p->parts.last, diag, &p->loss.last));
-    MILO_TRY(compile_head(p, device, p->parts.last, diag, &p->head.last));
-  }
   return compile_embed_backward(p, device, diag);
 }
 
@@ -205,32 +193,35 @@ static milo_status alloc_array(size_t count, milo_diag *diag, milo_buffer ***out
   return *out ? MILO_OK : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a plan");
 }
 
-static milo_status alloc_buffers(milo_plan *p, size_t micro_batches, milo_diag *diag) {
+static milo_status alloc_buffers(milo_plan *p, milo_device *device, milo_diag *diag) {
   const size_t x_bytes = p->rows * (size_t)p->model->config.dim * sizeof(float);
-  MILO_TRY(milo_buffer_alloc(p->model->block_elements * sizeof(float), diag, &p->gradients));
-  MILO_TRY(milo_views_init(&p->weights, p->model->weights, p->model->block, diag));
-  MILO_TRY(milo_views_init(&p->gradient_views, p->model->weights, p->gradients->data, diag));
+  const milo_params *params = &p->model->params;
+  const milo_executable *forward = milo_run_executable(p->forward);
+  const size_t backward_inputs = milo_executable_input_count(milo_run_executable(p->backward));
+  MILO_TRY(alloc_array(params->count, diag, &p->gradients));
   MILO_TRY(alloc_array(p->layers + 1, diag, &p->x));
   MILO_TRY(alloc_array(p->layers * p->taps + 1, diag, &p->tap));
-  const size_t most = milo_executable_input_count(p->backward) + p->taps + MILO_WEIGHT_COUNT + 2;
+  const size_t most = backward_inputs + p->taps + MILO_TENSOR_COUNT + 2;
   MILO_TRY(alloc_array(most, diag, &p->inputs));
   MILO_TRY(alloc_array(most, diag, &p->outputs));
-  for (size_t i = 0; i <= p->layers; i++) MILO_TRY(milo_buffer_alloc(x_bytes, diag, &p->x[i]));
+  p->host_losses = calloc(p->rows, sizeof *p->host_losses);
+  if (!p->host_losses)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a plan");
+  for (size_t i = 0; i < params->count; i++)
+    MILO_TRY(milo_device_alloc(device, milo_type_elements(&params->items[i].type) * sizeof(float),
+                               diag, &p->gradients[i]));
+  for (size_t i = 0; i <= p->layers; i++)
+    MILO_TRY(milo_device_alloc(device, x_bytes, diag, &p->x[i]));
   for (size_t layer = 0; layer < p->layers; layer++)
     for (size_t i = 0; i < p->taps; i++) {
-      const milo_value *value = milo_executable_output(p->forward, 1 + i);
-      MILO_TRY(
-          milo_buffer_alloc(milo_type_bytes(&value->type), diag, &p->tap[layer * p->taps + i]));
+      const milo_value *value = milo_executable_output(forward, 1 + i);
+      MILO_TRY(milo_device_alloc(device, milo_type_bytes(&value->type), diag,
+                                 &p->tap[layer * p->taps + i]));
     }
-  for (int i = 0; i < 2; i++) MILO_TRY(milo_buffer_alloc(x_bytes, diag, &p->dx[i]));
-  MILO_TRY(milo_buffer_alloc(p->rows * sizeof(int32_t), diag, &p->tokens));
-  MILO_TRY(milo_buffer_alloc(p->rows * sizeof(int32_t), diag, &p->targets));
-  MILO_TRY(milo_buffer_alloc(p->rows * sizeof(float), diag, &p->losses));
-  MILO_TRY(milo_buffer_alloc(p->parts.part * sizeof(float), diag, &p->seed));
-  float *seed = p->seed->data;
-  for (size_t i = 0; i < p->parts.part; i++)
-    seed[i] = (float)(1.0 / ((double)p->rows * (double)micro_batches));
-  return MILO_OK;
+  for (int i = 0; i < 2; i++) MILO_TRY(milo_device_alloc(device, x_bytes, diag, &p->dx[i]));
+  MILO_TRY(milo_device_alloc(device, p->rows * sizeof(int32_t), diag, &p->tokens));
+  MILO_TRY(milo_device_alloc(device, p->rows * sizeof(int32_t), diag, &p->targets));
+  return milo_device_alloc(device, p->rows * sizeof(float), diag, &p->losses);
 }
 
 static milo_status fill(milo_plan *p, milo_device *device, size_t batch, size_t seq,
@@ -241,11 +232,10 @@ static milo_status fill(milo_plan *p, milo_device *device, size_t batch, size_t 
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                      "training: a batch of %zu sequences of %zu tokens is too large", batch, seq);
   p->layers = (size_t)p->model->config.layers;
-  p->parts = milo_row_parts_make(p->rows, (size_t)p->model->config.vocab);
   p->accumulate = micro_batches > 1;
-  p->head_accumulate = p->accumulate || p->parts.part < p->rows;
   MILO_TRY(compile_all(p, device, batch, seq, diag));
-  return alloc_buffers(p, micro_batches, diag);
+  MILO_TRY(alloc_buffers(p, device, diag));
+  return compile_heads(p, device, micro_batches, diag);
 }
 
 milo_status milo_plan_create(milo_device *device, const milo_model *model, size_t batch, size_t seq,
@@ -269,18 +259,16 @@ static void release_array(milo_buffer **buffers, size_t count) {
 
 void milo_plan_destroy(milo_plan *p) {
   if (!p) return;
-  milo_executable *const executables[] = {p->embed,     p->forward,       p->backward,
-                                          p->head.part, p->head.last,     p->loss.part,
-                                          p->loss.last, p->embed_backward};
-  for (size_t i = 0; i < sizeof executables / sizeof *executables; i++)
-    milo_executable_destroy(executables[i]);
-  milo_buffer *const buffers[] = {p->gradients, p->dx[0],  p->dx[1], p->tokens,
-                                  p->targets,   p->losses, p->seed};
+  milo_run *const runs[] = {p->embed, p->forward, p->backward, p->embed_backward};
+  for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) milo_run_destroy(runs[i]);
+  milo_head_destroy(p->head);
+  milo_head_destroy(p->loss);
+  milo_buffer *const buffers[] = {p->dx[0], p->dx[1], p->tokens, p->targets, p->losses};
   for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) milo_buffer_release(buffers[i]);
+  release_array(p->gradients, p->model->params.count);
   release_array(p->x, p->layers + 1);
   release_array(p->tap, p->layers * p->taps);
-  milo_views_deinit(&p->weights);
-  milo_views_deinit(&p->gradient_views);
+  free(p->host_losses);
   free(p->inputs);
   free(p->outputs);
   free(p->sources);
@@ -288,68 +276,66 @@ void milo_plan_destroy(milo_plan *p) {
 }
 
 void milo_plan_set_stop(milo_plan *p, milo_stop stop) { p->stop = stop; }
-int32_t *milo_plan_tokens(milo_plan *p) { return p->tokens->data; }
-int32_t *milo_plan_targets(milo_plan *p) { return p->targets->data; }
-float *milo_plan_gradients(milo_plan *p) { return p->gradients->data; }
+
+milo_buffer *const *milo_plan_gradients(const milo_plan *p) { return p->gradients; }
+
+static milo_status unreachable(milo_diag *diag) {
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "a buffer of the plan cannot be reached");
+}
+
+milo_status milo_plan_load(milo_plan *p, const int32_t *tokens, const int32_t *targets,
+                           milo_diag *diag) {
+  const size_t bytes = p->rows * sizeof(int32_t);
+  if (milo_buffer_write(p->tokens, 0, tokens, bytes) != MILO_OK ||
+      milo_buffer_write(p->targets, 0, targets, bytes) != MILO_OK)
+    return unreachable(diag);
+  return MILO_OK;
+}
 
 // ---- running ----
 
 static milo_status run_forward(milo_plan *p, milo_diag *diag) {
-  milo_buffer *const embed[] = {p->tokens, milo_views_get(&p->weights, MILO_WEIGHT_embedding, 0)};
-  MILO_TRY(milo_executable_run(p->embed, embed, &p->x[0], diag));
+  milo_buffer *const embed[] = {p->tokens,
+                                milo_model_param(p->model, MILO_TENSOR_embedding, 0)->buffer};
+  MILO_TRY(milo_run_execute(p->embed, embed, &p->x[0], diag));
   for (size_t layer = 0; layer < p->layers; layer++) {
     if (milo_stop_asked(p->stop)) return MILO_ERR_INTERRUPTED;
     p->inputs[0] = p->x[layer];
-    milo_views_layer(&p->weights, layer, p->inputs + 1);
+    milo_model_layer(p->model, layer, p->inputs + 1);
     p->outputs[0] = p->x[layer + 1];
     for (size_t i = 0; i < p->taps; i++) p->outputs[1 + i] = p->tap[layer * p->taps + i];
-    MILO_TRY(milo_executable_run(p->forward, p->inputs, p->outputs, diag));
+    MILO_TRY(milo_run_execute(p->forward, p->inputs, p->outputs, diag));
   }
   return MILO_OK;
 }
 
-// The head, some rows at a time: losses only, or with everything backward (dx into p->dx[0]).
-static milo_status run_head(milo_plan *p, bool backward, milo_diag *diag, double *out_loss_sum) {
-  const size_t dim = (size_t)p->model->config.dim;
-  const milo_weight_id classifier = milo_classifier_id(&p->model->config);
-  milo_buffer *norm_sum = milo_views_get(&p->gradient_views, MILO_WEIGHT_final_norm, 0);
-  milo_buffer *classifier_sum = milo_views_get(&p->gradient_views, classifier, 0);
-  float *x = p->x[p->layers]->data, *dx = p->dx[0]->data, *losses = p->losses->data;
-  int32_t *targets = p->targets->data;
-  const milo_part_executables *run = backward ? &p->head : &p->loss;
-  for (size_t row = 0; row < p->rows; row += p->parts.part) {
-    if (milo_stop_asked(p->stop)) return MILO_ERR_INTERRUPTED;
-    const bool whole = p->rows - row >= p->parts.part;
-    const size_t count = whole ? p->parts.part : p->parts.last;
-    milo_buffer x_part = milo_buffer_view(x + row * dim, count * dim * sizeof *x);
-    milo_buffer dx_part = milo_buffer_view(dx + row * dim, count * dim * sizeof *x);
-    milo_buffer target = milo_buffer_view(targets + row, count * sizeof *targets);
-    milo_buffer loss = milo_buffer_view(losses + row, count * sizeof *losses);
-    milo_buffer *const inputs[] = {&x_part,
-                                   milo_views_get(&p->weights, MILO_WEIGHT_final_norm, 0),
-                                   milo_views_get(&p->weights, classifier, 0),
-                                   &target,
-                                   p->seed,
-                                   norm_sum,
-                                   classifier_sum};
-    milo_buffer *const outputs[] = {&loss, &dx_part, norm_sum, classifier_sum};
-    MILO_TRY(milo_executable_run(whole ? run->part : run->last, inputs, outputs, diag));
-  }
+static milo_status run_head(milo_plan *p, milo_head *head, milo_diag *diag, double *out_loss_sum) {
+  MILO_TRY(milo_head_run(head, p->stop, diag));
+  if (milo_buffer_read(p->losses, 0, p->host_losses, p->rows * sizeof *p->host_losses) != MILO_OK)
+    return unreachable(diag);
   double sum = 0;
-  for (size_t i = 0; i < p->rows; i++) sum += (double)losses[i];
+  for (size_t i = 0; i < p->rows; i++) sum += (double)p->host_losses[i];
   *out_loss_sum = sum;
   return MILO_OK;
 }
 
+// The gradients of a layer's weights, in the order of its inputs.
+static void layer_gradients(const milo_plan *p, size_t layer, milo_buffer **out) {
+  size_t count = 0;
+  for (int id = MILO_TENSOR_att_norm; id <= MILO_TENSOR_w3; id++)
+    if (milo_model_param(p->model, (milo_tensor_id)id, layer))
+      out[count++] = p->gradients[p->model->first[id] + layer];
+}
+
 static milo_status run_backward(milo_plan *p, milo_diag *diag) {
-  milo_buffer *weights[MILO_WEIGHT_COUNT];
-  const size_t inputs = milo_executable_input_count(p->backward);
+  milo_buffer *weights[MILO_TENSOR_COUNT];
+  const size_t inputs = milo_executable_input_count(milo_run_executable(p->backward));
   size_t from = 0;  // dx[from] holds the gradient of the layer's output
   for (size_t layer = p->layers; layer-- > 0; from = 1 - from) {
     if (milo_stop_asked(p->stop)) return MILO_ERR_INTERRUPTED;
-    milo_views_layer(&p->weights, layer, weights);
+    milo_model_layer(p->model, layer, weights);
     p->outputs[0] = p->dx[1 - from];
-    milo_views_layer(&p->gradient_views, layer, p->outputs + 1);
+    layer_gradients(p, layer, p->outputs + 1);
     for (size_t i = 0; i < inputs; i++) {
       const source s = p->sources[i];
       switch (s.kind) {
@@ -370,38 +356,34 @@ static milo_status run_backward(milo_plan *p, milo_diag *diag) {
           break;
       }
     }
-    MILO_TRY(milo_executable_run(p->backward, p->inputs, p->outputs, diag));
+    MILO_TRY(milo_run_execute(p->backward, p->inputs, p->outputs, diag));
   }
-  milo_buffer *sum = milo_views_get(&p->gradient_views, MILO_WEIGHT_embedding, 0);
+  milo_buffer *sum = p->gradients[p->model->first[MILO_TENSOR_embedding]];
   milo_buffer *const embed[] = {sum, p->tokens, p->dx[from]};
-  return milo_executable_run(p->embed_backward, embed, &sum, diag);
+  return milo_run_execute(p->embed_backward, embed, &sum, diag);
 }
 
-static void zero(const milo_plan *p, milo_weight_id id) {
-  milo_buffer *buffer = milo_views_get(&p->gradient_views, id, 0);
-  memset(buffer->data, 0, buffer->bytes);
-}
-
-void milo_plan_begin(milo_plan *p) {
-  if (p->accumulate) {
-    memset(p->gradients->data, 0, p->gradients->bytes);
-    return;
+milo_status milo_plan_begin(milo_plan *p, milo_diag *diag) {
+  const milo_model *m = p->model;
+  const size_t classifier = m->first[milo_model_classifier(&m->config)];
+  for (size_t i = 0; i < m->params.count; i++) {
+    // Those that programs add to; a tied embedding's gradient begins as the classifier's.
+    const bool added =
+        p->accumulate ||
+        (milo_head_adds(p->head) && (i == classifier || i == m->first[MILO_TENSOR_final_norm])) ||
+        (m->config.untied && i == m->first[MILO_TENSOR_embedding]);
+    if (added && milo_buffer_clear(p->gradients[i]) != MILO_OK) return unreachable(diag);
   }
-  if (p->head_accumulate) {
-    zero(p, MILO_WEIGHT_final_norm);
-    zero(p, milo_classifier_id(&p->model->config));
-  }
-  // A tied embedding's gradient begins as the classifier's.
-  if (p->model->config.untied) zero(p, MILO_WEIGHT_embedding);
+  return MILO_OK;
 }
 
 milo_status milo_plan_run(milo_plan *p, milo_diag *diag, double *out_loss_sum) {
   MILO_TRY(run_forward(p, diag));
-  MILO_TRY(run_head(p, true, diag, out_loss_sum));
+  MILO_TRY(run_head(p, p->head, diag, out_loss_sum));
   return run_backward(p, diag);
 }
 
 milo_status milo_plan_evaluate(milo_plan *p, milo_diag *diag, double *out_loss_sum) {
   MILO_TRY(run_forward(p, diag));
-  return run_head(p, false, diag, out_loss_sum);
+  return run_head(p, p->loss, diag, out_loss_sum);
 }

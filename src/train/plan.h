@@ -28,19 +28,19 @@ void milo_plan_destroy(milo_plan *plan);
 // Asked between layers: a run then ends with MILO_ERR_INTERRUPTED, which nothing reports.
 void milo_plan_set_stop(milo_plan *plan, milo_stop stop);
 
-// Room for batch * seq tokens and targets, to be filled before a run.
-int32_t *milo_plan_tokens(milo_plan *plan);
-int32_t *milo_plan_targets(milo_plan *plan);
+// Sets the next run's batch * seq tokens and targets.
+MILO_MUST_USE milo_status milo_plan_load(milo_plan *plan, const int32_t *tokens,
+                                         const int32_t *targets, milo_diag *diag);
 
 // Starts a step's gradients (before its first micro-batch).
-void milo_plan_begin(milo_plan *plan);
+MILO_MUST_USE milo_status milo_plan_begin(milo_plan *plan, milo_diag *diag);
 // Forward and backward of one micro-batch: adds its share of the gradient of the step's mean loss.
 // *out_loss_sum: sum of the tokens' cross-entropies, set when forward is done and before backward.
 MILO_MUST_USE milo_status milo_plan_run(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
 // Forward only; the gradients are left alone.
 MILO_MUST_USE milo_status milo_plan_evaluate(milo_plan *plan, milo_diag *diag,
                                              double *out_loss_sum);
-// The step's gradients, laid out like the model's block.
-float *milo_plan_gradients(milo_plan *plan);
+// The step's gradients in fp32, one a parameter of the model's set, in its order.
+milo_buffer *const *milo_plan_gradients(const milo_plan *plan);
 
 #endif

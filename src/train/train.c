@@ -25,6 +25,7 @@ typedef struct run {
   milo_model *model;
   milo_train_options options;  // completed
   milo_loader loader;
+  int32_t *tokens, *targets;  // of a micro-batch
   milo_plan *plan;
   milo_optimizer *optimizer;
   milo_metrics *metrics;
@@ -64,15 +65,26 @@ static bool stop_here(void *user) {
   return !o->out_dir || !r->changed || weights_are_known(r);
 }
 
+static milo_status load_batch(run *r, uint64_t step, size_t row) {
+  milo_loader_batch(&r->loader, step, row, r->options.batch, r->tokens, r->targets);
+  return milo_plan_load(r->plan, r->tokens, r->targets, r->diag);
+}
+
 // Weights that an update has ruined show only in the next loss, so that a checkpoint takes the
 // place of the last one when that loss is known: here by a forward run, for the checkpoints that
 // are written on the way (save_due) by the next step itself.
 static milo_status check_weights(run *r) {
   if (weights_are_known(r)) return MILO_OK;
-  milo_loader_batch(&r->loader, r->state.step, 0, r->options.batch, milo_plan_tokens(r->plan),
-                    milo_plan_targets(r->plan));
+  MILO_TRY(load_batch(r, r->state.step, 0));
   MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &r->part));
   return isfinite(r->part) ? MILO_OK : not_finite(r, "the loss", r->state.step + 1);
+}
+
+static milo_checkpoint checkpoint_of(const run *r, const char *model) {
+  return (milo_checkpoint){
+      .params = &r->model->params,
+      .moments = {milo_optimizer_moments(r->optimizer, 1), milo_optimizer_moments(r->optimizer, 2)},
+      .model = model};
 }
 
 static milo_status write_files(run *r) {
@@ -81,15 +93,14 @@ static milo_status write_files(run *r) {
   char *checkpoint = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT),
        *bin = milo_folder_path(dir, MILO_TRAIN_MODEL);
   char *json = milo_folder_path(dir, MILO_TRAIN_CONFIG);
-  milo_status status = milo_checkpoint_write(checkpoint, r->model, &r->options, &r->state,
-                                             milo_optimizer_first(r->optimizer),
-                                             milo_optimizer_second(r->optimizer), r->diag);
+  milo_str text = {0};
+  milo_model_config_print(&r->model->config, &text);
+  const milo_checkpoint what = checkpoint_of(r, text.data);
+  milo_status status = milo_checkpoint_write(checkpoint, &what, &r->options, &r->state, r->diag);
   if (status == MILO_OK && !milo_llama2c_obstacle(&r->model->config))
     status = milo_llama2c_write(r->model, bin, false, r->diag);
   else if (status == MILO_OK)
     unlink(bin);  // of a run that this one replaces
-  milo_str text = {0};
-  milo_model_config_print(&r->model->config, &text);
   if (status == MILO_OK) status = milo_file_write(json, text.data, text.bytes, r->diag);
   milo_str_deinit(&text);
   free(checkpoint);
@@ -112,11 +123,10 @@ static milo_status take_step(run *r, milo_train_report *report) {
   const milo_train_options *o = &r->options;
   const uint64_t step = r->state.step;
   double sum = 0;
-  milo_plan_begin(r->plan);
+  MILO_TRY(milo_plan_begin(r->plan, r->diag));
   for (size_t micro = 0; micro < o->accumulate; micro++) {
     r->part = (double)NAN;
-    milo_loader_batch(&r->loader, step, micro * o->batch, o->batch, milo_plan_tokens(r->plan),
-                      milo_plan_targets(r->plan));
+    MILO_TRY(load_batch(r, step, micro * o->batch));
     MILO_TRY(milo_plan_run(r->plan, r->diag, &r->part));
     sum += r->part;
     if (micro == 0) r->weights_loss = r->part;
@@ -143,8 +153,8 @@ static milo_status evaluate(run *r, double *out_loss) {
   double sum = 0;
   for (size_t batch = 0; batch < o->eval_batches; batch++) {
     r->part = (double)NAN;
-    milo_loader_validation(&r->loader, batch * o->batch, o->batch, milo_plan_tokens(r->plan),
-                           milo_plan_targets(r->plan));
+    milo_loader_validation(&r->loader, batch * o->batch, o->batch, r->tokens, r->targets);
+    MILO_TRY(milo_plan_load(r->plan, r->tokens, r->targets, r->diag));
     MILO_TRY(milo_plan_evaluate(r->plan, r->diag, &r->part));
     r->weights_loss = r->part;
     sum += r->part;
@@ -220,17 +230,17 @@ static milo_status end_stopped(run *r) {
                    r->saved ? ", the state is saved" : "");
 }
 
-static milo_status resume(run *r, const milo_store *store) {
-  MILO_TRY(milo_checkpoint_read(store, r->model, milo_optimizer_first(r->optimizer),
-                                milo_optimizer_second(r->optimizer), &r->state, r->diag));
+static milo_status resume(run *r, const milo_safetensors *store) {
+  const milo_checkpoint what = checkpoint_of(r, NULL);
+  MILO_TRY(milo_checkpoint_read(store, &what, &r->state, r->diag));
   if (r->state.data_checksum != r->loader.checksum)
     return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INVALID,
                      "cannot resume from %s: that run had other training data",
-                     milo_store_path(store));
+                     milo_safetensors_path(store));
   if (r->state.step > r->options.steps)
     return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INVALID,
                      "cannot resume from %s: it stands at step %llu of %llu",
-                     milo_store_path(store), (unsigned long long)r->state.step,
+                     milo_safetensors_path(store), (unsigned long long)r->state.step,
                      (unsigned long long)r->options.steps);
   r->first_step = r->saved_step = r->state.step;
   r->reported_step = r->state.step - r->state.unreported;
@@ -247,18 +257,39 @@ static milo_status claim_dir(run *r, const milo_train_options *options) {
   return milo_folder_claim(options, r->diag, &r->lock);
 }
 
+static milo_status config_of(const milo_safetensors *store, milo_diag *diag,
+                             milo_model_config *out_config) {
+  return milo_model_config_parse(milo_checkpoint_model(store), milo_safetensors_path(store), diag,
+                                 out_config);
+}
+
+static milo_status same_model(const run *r, const milo_safetensors *store) {
+  milo_model_config was;
+  MILO_TRY(config_of(store, r->diag, &was));
+  const char *field = milo_model_config_difference(&was, &r->model->config);
+  if (!field) return MILO_OK;
+  return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                   "cannot resume from %s: that run had another model (model.%s)",
+                   milo_safetensors_path(store), field);
+}
+
 static milo_status prepare(run *r, milo_device *device, const uint32_t *ids, size_t count,
-                           const milo_train_options *options, const milo_store *store) {
+                           const milo_train_options *options, const milo_safetensors *store) {
   milo_train_options given = *options;
-  if (store) MILO_TRY(milo_checkpoint_options(store, &r->model->config, &given, r->diag));
+  if (store) MILO_TRY(same_model(r, store));
+  if (store) MILO_TRY(milo_checkpoint_options(store, &given, r->diag));
   MILO_TRY(milo_train_options_complete(&given, &r->model->config, r->diag, &r->options));
   const milo_train_options *o = &r->options;
   MILO_TRY(milo_loader_init(&r->loader, ids, count, (size_t)r->model->config.vocab, o, r->diag));
   r->state.data_checksum = r->loader.checksum;
   r->state.best_val_loss = (double)INFINITY;
+  r->tokens = calloc(o->batch * o->seq, 2 * sizeof *r->tokens);
+  if (!r->tokens)
+    return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a batch");
+  r->targets = r->tokens + o->batch * o->seq;
   MILO_TRY(milo_plan_create(device, r->model, o->batch, o->seq, o->accumulate, r->diag, &r->plan));
-  MILO_TRY(milo_optimizer_create(device, r->model, milo_plan_gradients(r->plan), o, r->diag,
-                                 &r->optimizer));
+  MILO_TRY(milo_optimizer_create(device, &r->model->params, milo_plan_gradients(r->plan), o,
+                                 r->diag, &r->optimizer));
   return store ? resume(r, store) : claim_dir(r, o);
 }
 
@@ -275,7 +306,7 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
                               .eta_s = none};
   memset(out_result, 0, sizeof *out_result);
   run r = {.model = model, .diag = diag, .part = none, .weights_loss = none};
-  milo_store *store = NULL;
+  milo_safetensors *store = NULL;
   milo_status status = MILO_OK;
   if (options->resume && !options->out_dir)
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
@@ -283,17 +314,18 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
   if (status == MILO_OK && options->resume) status = claim_dir(&r, options);
   if (status == MILO_OK && options->resume) {
     char *path = milo_folder_path(options->out_dir, MILO_TRAIN_CHECKPOINT);
-    status = milo_store_open(path, diag, &store);
+    status = milo_checkpoint_open(path, diag, &store);
     free(path);
   }
   if (status == MILO_OK) status = prepare(&r, device, ids, count, options, store);
-  milo_store_close(store);
+  milo_safetensors_close(store);
   if (status == MILO_OK) milo_plan_set_stop(r.plan, (milo_stop){stop_here, &r});
   if (status == MILO_OK) status = loop(&r, &report);
   if (status == MILO_ERR_INTERRUPTED) status = end_stopped(&r);
   milo_metrics_close(r.metrics);
   milo_optimizer_destroy(r.optimizer);
   milo_plan_destroy(r.plan);
+  free(r.tokens);
   milo_lock_release(r.lock);
   if (r.plan) {
     report.step = r.state.step;
@@ -303,29 +335,14 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
   return status;
 }
 
-// The parameters alone of a checkpoint.
-static milo_status load_parameters(const milo_store *store, milo_model *model, milo_diag *diag) {
-  for (int id = 0; id < MILO_WEIGHT_COUNT; id++) {
-    const milo_weight *w = &model->weights[id];
-    if (!w->present) continue;
-    milo_str name = {0};
-    milo_str_printf(&name, "param.%s", w->name);
-    const milo_status status = milo_store_read_tensor(store, name.data, model->block + w->offset,
-                                                      w->layers, w->elements, w->stride, diag);
-    milo_str_deinit(&name);
-    MILO_TRY(status);
-  }
-  return MILO_OK;
-}
-
 milo_status milo_train_load_config(const char *dir, milo_diag *diag,
                                    milo_model_config *out_config) {
-  milo_store *store = NULL;
+  milo_safetensors *store = NULL;
   memset(out_config, 0, sizeof *out_config);
   char *path = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT);
-  milo_status status = milo_store_open(path, diag, &store);
-  if (status == MILO_OK) status = milo_checkpoint_config(store, diag, out_config);
-  milo_store_close(store);
+  milo_status status = milo_checkpoint_open(path, diag, &store);
+  if (status == MILO_OK) status = config_of(store, diag, out_config);
+  milo_safetensors_close(store);
   free(path);
   return status;
 }
@@ -334,13 +351,13 @@ milo_status milo_train_load_model(const char *dir, milo_diag *diag, milo_model *
   *out_model = NULL;
   char *path = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT);
   milo_model_config config;
-  milo_store *store = NULL;
+  milo_safetensors *store = NULL;
   milo_model *model = NULL;
-  milo_status status = milo_store_open(path, diag, &store);
-  if (status == MILO_OK) status = milo_checkpoint_config(store, diag, &config);
+  milo_status status = milo_checkpoint_open(path, diag, &store);
+  if (status == MILO_OK) status = config_of(store, diag, &config);
   if (status == MILO_OK) status = milo_model_alloc(&config, diag, &model);
-  if (status == MILO_OK) status = load_parameters(store, model, diag);
-  milo_store_close(store);
+  if (status == MILO_OK) status = milo_checkpoint_params(store, &model->params, diag);
+  milo_safetensors_close(store);
   free(path);
   if (status == MILO_OK)
     *out_model = model;

@@ -13,7 +13,7 @@
 #include "base/cpu.h"
 #include "base/number.h"
 #include "base/rng.h"
-#include "device/device.h"
+#include "device/buffer.h"
 #include "ir/builder.h"
 #include "ir/op.h"
 #include "kernels/rows.h"
@@ -424,33 +424,33 @@ static run run_on(const char *name, unsigned caps, const milo_func *func, uint64
   milo_diag diag = {0};
   const milo_host host = {.cpu_caps = caps};
   milo_device *device;
-  milo_executable *e = NULL;
+  milo_run *e = NULL;
   run r = {0};
   if (milo_device_open(name, &host, &diag, &device) != MILO_OK) abort();
-  r.status = milo_device_compile(device, func, NULL, NULL, &diag, &e);
+  r.status = milo_run_compile(device, func, NULL, &diag, &e);
   if (r.status == MILO_OK) {
-    const size_t inputs = milo_executable_input_count(e);
+    const size_t inputs = milo_executable_input_count(milo_run_executable(e));
     milo_buffer **in = calloc(inputs + 1, sizeof *in);
-    r.count = milo_executable_output_count(e);
+    r.count = milo_executable_output_count(milo_run_executable(e));
     r.outputs = calloc(r.count + 1, sizeof *r.outputs);
     r.types = calloc(r.count + 1, sizeof *r.types);
     if (in == NULL || r.outputs == NULL || r.types == NULL) abort();
     for (size_t i = 0; i < inputs; i++) {
-      const milo_type *type = &milo_executable_input(e, i)->type;
+      const milo_type *type = &milo_executable_input(milo_run_executable(e), i)->type;
       in[i] = allocate(type);
       for (size_t k = 0; k < milo_type_elements(type); k++)
-        store(type->dtype, in[i]->data, k, milo_rng_u64(seed, i, k), tame);
+        store(type->dtype, milo_buffer_host(in[i]), k, milo_rng_u64(seed, i, k), tame);
     }
     for (size_t i = 0; i < r.count; i++) {
-      r.types[i] = milo_executable_output(e, i)->type;
+      r.types[i] = milo_executable_output(milo_run_executable(e), i)->type;
       r.outputs[i] = allocate(&r.types[i]);
     }
-    r.status = milo_executable_run(e, in, r.outputs, &diag);
+    r.status = milo_run_execute(e, in, r.outputs, &diag);
     for (size_t i = 0; i < inputs; i++) milo_buffer_release(in[i]);
     free(in);
   }
   if (r.status != MILO_OK && diag.errors == 0) abort();  // a failure says why
-  milo_executable_destroy(e);
+  milo_run_destroy(e);
   milo_device_close(device);
   milo_diag_deinit(&diag);
   return r;
@@ -543,10 +543,10 @@ static void compare_runs(const milo_func *func, const run *a, const run *b, clos
     const size_t count = milo_type_elements(t);
     double scale = t->dtype == MILO_FP16 ? 1e-4 : 1e-35;
     for (size_t k = 0; k < count; k++)
-      scale = compare_scale(scale, milo_number_load(t->dtype, a->outputs[i]->data, k));
+      scale = compare_scale(scale, milo_number_load(t->dtype, milo_buffer_host(a->outputs[i]), k));
     for (size_t k = 0; k < count; k++) {
-      const double x = milo_number_load(t->dtype, a->outputs[i]->data, k);
-      const double y = milo_number_load(t->dtype, b->outputs[i]->data, k);
+      const double x = milo_number_load(t->dtype, milo_buffer_host(a->outputs[i]), k);
+      const double y = milo_number_load(t->dtype, milo_buffer_host(b->outputs[i]), k);
       if (how == SAME ? compare_same(x, y) : compare_near(y, x, unit * scale)) continue;
       char what[128];
       snprintf(what, sizeof what, "output %zu[%zu]: ref %.9g, cpu %.9g", i, k, x, y);

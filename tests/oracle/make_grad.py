@@ -704,7 +704,7 @@ def write(folder, name, make, seed):
         if v.t.dtype != torch.float64:
             continue
         w = (torch.rand(v.t.shape, generator=p.gen) * 2 - 1).float().double()
-        text += line("grad_" + v.name, w)
+        text += line("seed_" + v.name, w)
         loss = loss + (w * v.t).sum()
     text += "".join(line(v.name, v.t) for v in outputs if not v.name.startswith("x"))
     floats = [v for v in p.inputs if v.t.dtype == torch.float64]
@@ -715,9 +715,7 @@ def write(folder, name, make, seed):
         g = torch.zeros_like(v.t) if g is None else g
         if not (g.abs() < 1e3).all():
             raise Skip
-        # An input that is an output too: its seed has the gradient's plain name.
-        mark = "grad_%s_1" if any(o is v for o in outputs) else "grad_%s"
-        text += line(mark % v.name, g)
+        text += line("grad_" + v.name, g)
     with open(os.path.join(folder, name + ".mil"), "w") as f:
         f.write(p.mil(outputs))
     with open(os.path.join(folder, name + ".txt"), "w") as f:

@@ -85,7 +85,7 @@ head -c 3000 whole/model.bin >cut.bin
 refuse 1 "truncated llama2.c model" eval cut.bin --data stories.tokens
 refuse 1 "not a llama2.c model" eval file --data stories.tokens
 head -c 3000 whole/checkpoint.milo >parts/checkpoint.milo
-refuse 1 "truncated checkpoint" "${run[@]}" --out parts --steps 20 --resume
+refuse 1 "truncated" "${run[@]}" --out parts --steps 20 --resume
 refuse 1 "missing.bin" generate missing.bin --ids
 refuse 1 "30 tokens wanted, the model's sequences have at most 24" generate whole --steps 30
 refuse 2 "--tokenizer FILE is needed" generate whole/model.bin

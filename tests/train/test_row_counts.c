@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "generate/forward.h"
+#include "model/head.h"
 #include "tap.h"
 #include "train/plan.h"
 
@@ -50,8 +51,14 @@ static milo_model *model_of(void) {
   if (milo_model_create(ctx, &config, 3, &model) != MILO_OK) abort();
   milo_ctx_destroy(ctx);
   // Logits that differ: weights of 0.02 would make all losses alike.
-  for (size_t i = 0; i < model->block_elements; i++)
-    model->block[i] += (float)(milo_rng_uniform(8, 1, i) - 0.5);
+  uint64_t n = 0;
+  for (size_t i = 0; i < model->params.count; i++) {
+    const milo_parameter *p = &model->params.items[i];
+    float *values = milo_buffer_map(p->buffer, MILO_READ_WRITE);
+    for (size_t k = 0; k < milo_type_elements(&p->type); k++)
+      values[k] += (float)(milo_rng_uniform(8, 1, n++) - 0.5);
+    if (milo_buffer_unmap(p->buffer, values, MILO_READ_WRITE) != MILO_OK) abort();
+  }
   return model;
 }
 
@@ -69,17 +76,24 @@ static double gradients(milo_device *device, const milo_model *model, size_t row
   double sum = 0;
   if (!CHECK(milo_plan_create(device, model, batch, 1, rows / batch, NULL, &plan) == MILO_OK))
     return 0;
-  milo_plan_begin(plan);
+  int32_t tokens[MOST], targets[MOST];
+  CHECK(milo_plan_begin(plan, NULL) == MILO_OK);
   for (size_t row = 0; row < rows; row += batch) {
     double part = 0;
-    fill(milo_plan_tokens(plan), milo_plan_targets(plan), row, batch);
+    fill(tokens, targets, row, batch);
+    CHECK(milo_plan_load(plan, tokens, targets, NULL) == MILO_OK);
     CHECK(milo_plan_run(plan, NULL, &part) == MILO_OK);
     double again = 0;
     CHECK(milo_plan_evaluate(plan, NULL, &again) == MILO_OK);
     CHECK_NEAR(again, part, 1e-6 * fabs(part));
     sum += part;
   }
-  memcpy(out, milo_plan_gradients(plan), model->block_elements * sizeof *out);
+  for (size_t i = 0; i < model->params.count; i++) {
+    milo_buffer *gradient = milo_plan_gradients(plan)[i];
+    const size_t bytes = milo_buffer_bytes(gradient);
+    CHECK(milo_buffer_read(gradient, 0, out, bytes) == MILO_OK);
+    out += bytes / sizeof *out;
+  }
   milo_plan_destroy(plan);
   return sum;
 }
@@ -89,7 +103,7 @@ static void test_training(void) {
   static const size_t counts[] = {2, 3, MOST};
   milo_device *cpu = device_of("cpu");
   milo_model *model = model_of();
-  const size_t n = model->block_elements;
+  const size_t n = (size_t)milo_params_elements(&model->params);
   float *whole = malloc(n * sizeof *whole), *single = malloc(n * sizeof *single);
   for (size_t c = 0; whole && single && c < sizeof counts / sizeof *counts; c++) {
     const size_t rows = counts[c];
@@ -121,13 +135,14 @@ static void test_evaluation(void) {
     CHECK(milo_forward_create(ref, model, 1, 1, NULL, &one) == MILO_OK);
     for (size_t c = 0; one && c < sizeof counts / sizeof *counts; c++) {
       milo_forward *all = NULL;
-      const float *losses, *loss;
+      int32_t tokens[MOST], targets[MOST];
+      float losses[MOST], loss[1];
       if (!CHECK(milo_forward_create(device, model, counts[c], 1, NULL, &all) == MILO_OK)) break;
-      fill(milo_forward_tokens(all), milo_forward_targets(all), 0, counts[c]);
-      CHECK(milo_forward_run(all, NULL, &losses) == MILO_OK);
+      fill(tokens, targets, 0, counts[c]);
+      CHECK(milo_forward_run(all, tokens, targets, losses, NULL) == MILO_OK);
       for (size_t i = 0; i<counts[c]; i += counts[c]> 4 ? 4 : 1) {
-        fill(milo_forward_tokens(one), milo_forward_targets(one), i, 1);
-        CHECK(milo_forward_run(one, NULL, &loss) == MILO_OK);
+        fill(tokens, targets, i, 1);
+        CHECK(milo_forward_run(one, tokens, targets, loss, NULL) == MILO_OK);
         CHECK_NEAR((double)losses[i], (double)loss[0], 2e-6 * fabs((double)loss[0]));
       }
       milo_forward_destroy(all);

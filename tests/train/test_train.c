@@ -231,7 +231,7 @@ static void test_what_resuming_refuses(void) {
   o = options, o.clip = -1;
   refuse(ctx, &config, o, "clip was 1 in that run and is inf now");
   config.hidden = 24;
-  refuse(ctx, &config, options, "model.hidden was 20");
+  refuse(ctx, &config, options, "another model (model.hidden)");
   config = tiny();
   ids[0] ^= 1;
   refuse(ctx, &config, options, "other training data");
@@ -242,7 +242,7 @@ static void test_what_resuming_refuses(void) {
   CHECK(train(ctx, &config, &o, &result) == MILO_ERR_NOT_FOUND);
   const char *checkpoint = in_folder("refuse/checkpoint.milo");
   CHECK(truncate(checkpoint, 5000) == 0);
-  refuse(ctx, &config, options, "truncated checkpoint");
+  refuse(ctx, &config, options, "truncated");
   CHECK(truncate(checkpoint, 0) == 0);
   refuse(ctx, &config, options, "the file is empty");
   milo_ctx_destroy(ctx);

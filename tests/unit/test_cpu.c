@@ -55,7 +55,7 @@ static void fill(tensors *t, uint64_t seed, bool special, int64_t below) {
       if (milo_dtype_is_int(type->dtype))
         v = (double)milo_rng_below(seed, (uint64_t)i, k, (uint64_t)below);
       if (type->dtype == MILO_BOOL) v = v > 0;
-      milo_number_store(type->dtype, t->buffers[i]->data, k, v);
+      milo_number_store(type->dtype, milo_buffer_host(t->buffers[i]), k, v);
     }
   }
 }
@@ -98,19 +98,19 @@ static milo_program *program_of(const tensors *in, const char *body, const char 
 
 static milo_status run_on(milo_device *device, const milo_func *func, const tensors *in,
                           tensors *out, milo_diag *diag) {
-  milo_executable *executable;
-  milo_status status = milo_device_compile(device, func, NULL, NULL, diag, &executable);
+  milo_run *executable;
+  milo_status status = milo_run_compile(device, func, NULL, diag, &executable);
   if (status != MILO_OK) return status;
   for (int i = 0; i < out->count; i++) {
     if (milo_buffer_alloc(milo_type_bytes(&out->types[i]), diag, &out->buffers[i]) != MILO_OK)
       abort();
     // What is not written shows.
-    memset(out->buffers[i]->data, 0x5a, out->buffers[i]->bytes);
+    memset(milo_buffer_host(out->buffers[i]), 0x5a, milo_buffer_bytes(out->buffers[i]));
   }
   // Twice: nothing may be left over from the first run.
-  status = milo_executable_run(executable, in->buffers, out->buffers, diag);
-  if (status == MILO_OK) status = milo_executable_run(executable, in->buffers, out->buffers, diag);
-  milo_executable_destroy(executable);
+  status = milo_run_execute(executable, in->buffers, out->buffers, diag);
+  if (status == MILO_OK) status = milo_run_execute(executable, in->buffers, out->buffers, diag);
+  milo_run_destroy(executable);
   return status;
 }
 
@@ -120,10 +120,11 @@ static bool agree(const tensors *got, const tensors *wanted, double steps, doubl
     const milo_type *t = &wanted->types[i];
     double greatest = 0;
     for (size_t k = 0; k < milo_type_elements(t); k++)
-      greatest = compare_scale(greatest, milo_number_load(t->dtype, wanted->buffers[i]->data, k));
+      greatest = compare_scale(greatest,
+                               milo_number_load(t->dtype, milo_buffer_host(wanted->buffers[i]), k));
     for (size_t k = 0; k < milo_type_elements(t); k++) {
-      const double g = milo_number_load(t->dtype, got->buffers[i]->data, k);
-      const double w = milo_number_load(t->dtype, wanted->buffers[i]->data, k);
+      const double g = milo_number_load(t->dtype, milo_buffer_host(got->buffers[i]), k);
+      const double w = milo_number_load(t->dtype, milo_buffer_host(wanted->buffers[i]), k);
       const double own = isfinite(w) ? fabs(w) : 0;
       const double bound = run_unit(t->dtype) * (steps * own + mix * greatest) +
                            (t->dtype == MILO_FP16 ? 1e-7 : 1e-37);
@@ -137,7 +138,8 @@ static bool agree(const tensors *got, const tensors *wanted, double steps, doubl
 
 static bool same_bits(const tensors *a, const tensors *b) {
   for (int i = 0; i < a->count; i++)
-    if (memcmp(a->buffers[i]->data, b->buffers[i]->data, milo_type_bytes(&a->types[i])) != 0)
+    if (memcmp(milo_buffer_host(a->buffers[i]), milo_buffer_host(b->buffers[i]),
+               milo_type_bytes(&a->types[i])) != 0)
       return false;
   return true;
 }
@@ -659,9 +661,9 @@ static void check_donated(const char *inputs, const char *body, const char *resu
   }
   const milo_func *func = milo_program_find_func(program, NULL);
   CHECK(run_on(cpu, func, &in, &apart, &diag) == MILO_OK);
-  const milo_executable_options options = {aliases, count};
-  milo_executable *executable;
-  if (CHECK(milo_device_compile(cpu, func, NULL, &options, &diag, &executable) == MILO_OK)) {
+  const milo_executable_options options = {.aliases = aliases, .alias_count = count};
+  milo_run *executable;
+  if (CHECK(milo_run_compile(cpu, func, &options, &diag, &executable) == MILO_OK)) {
     for (int i = 0; i < shared.count; i++) {
       for (size_t k = 0; k < count; k++)
         if (aliases[k].output == (size_t)i) {
@@ -672,9 +674,9 @@ static void check_donated(const char *inputs, const char *body, const char *resu
                                                          &shared.buffers[i]) != MILO_OK)
         abort();
     }
-    CHECK(milo_executable_run(executable, in.buffers, shared.buffers, &diag) == MILO_OK);
+    CHECK(milo_run_execute(executable, in.buffers, shared.buffers, &diag) == MILO_OK);
     CHECK(same_bits(&apart, &shared));
-    milo_executable_destroy(executable);
+    milo_run_destroy(executable);
   }
   if (diag.errors > 0) printf("# %s\n", milo_diag_text(&diag));
   release(&in);
@@ -736,7 +738,7 @@ static void test_bad_indices(void) {
     parse(cases[i].inputs, "fp32", &in);
     parse(cases[i].results, "fp32", &out);
     fill(&in, 3, false, 3);
-    ((int32_t *)in.buffers[1]->data)[1] = 3;
+    ((int32_t *)milo_buffer_host(in.buffers[1]))[1] = 3;
     milo_program *program = program_of(&in, cases[i].body, "fp32", &out, &diag);
     if (CHECK(program != NULL) && CHECK(milo_device_open("cpu", &host, &diag, &cpu) == MILO_OK)) {
       CHECK(run_on(cpu, milo_program_find_func(program, NULL), &in, &out, &diag) ==

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "tap.h"
@@ -301,33 +302,39 @@ static void test_make_dir(void) {
 }
 
 static void test_checksum(void) {
+  CHECK(milo_checksum_of("123456789", 9) == UINT64_C(0xae8b14860a799888));  // the published check
+  CHECK(milo_checksum_of("", 0) == 0);
   unsigned char data[1000];
   for (size_t i = 0; i < sizeof data; i++) data[i] = (unsigned char)(i * 7 + i / 256);
-  const uint64_t whole = milo_checksum(MILO_CHECKSUM_INIT, data, sizeof data);
-  CHECK(milo_checksum(milo_checksum(MILO_CHECKSUM_INIT, data, 504), data + 504, 496) == whole);
-  CHECK(milo_checksum(MILO_CHECKSUM_INIT, data, 0) == MILO_CHECKSUM_INIT);
-  const unsigned char one[] = {5};
-  CHECK(milo_checksum(MILO_CHECKSUM_INIT, one, 1) ==
-        (MILO_CHECKSUM_INIT ^ 5) * UINT64_C(0x100000001b3));
-  data[500] ^= 1;
-  CHECK(milo_checksum(MILO_CHECKSUM_INIT, data, sizeof data) != whole);
-  data[500] ^= 1;
-
-  // The writer's is that of all bytes, however they were cut.
-  milo_writer *writer;
-  if (!CHECK(milo_writer_open(in_folder("c"), NULL, &writer) == MILO_OK)) return;
+  const uint64_t whole = milo_checksum_of(data, sizeof data);
+  milo_checksum sum;  // however the bytes were cut
+  milo_checksum_begin(&sum);
   for (size_t at = 0, step = 0; at < sizeof data; at += step) {
     step = (step + 3) % 29;
     if (step > sizeof data - at) step = sizeof data - at;
-    CHECK(milo_writer_write(writer, data + at, step, NULL) == MILO_OK);
-    if (at + step < sizeof data)
-      CHECK(milo_writer_checksum(writer) == milo_checksum(MILO_CHECKSUM_INIT, data, at + step));
+    milo_checksum_add(&sum, data + at, step);
+    CHECK(milo_checksum_value(&sum) == milo_checksum_of(data, at + step));
   }
-  CHECK(milo_writer_checksum(writer) == whole);
-  CHECK(milo_writer_offset(writer) == sizeof data);
-  CHECK(milo_writer_commit(writer, NULL) == MILO_OK);
-  milo_writer_close(writer);
-  CHECK(unlink(in_folder("c")) == 0);
+  CHECK(milo_checksum_value(&sum) == whole);
+  // Any two bits: all pairs of a short text, and some that lie far apart.
+  const uint64_t part = milo_checksum_of(data, 40);
+  size_t same = 0;
+  for (size_t i = 0; i < 320; i++)
+    for (size_t k = i + 1; k < 320; k++) {
+      data[i / 8] ^= (unsigned char)(1 << i % 8);
+      data[k / 8] ^= (unsigned char)(1 << k % 8);
+      same += milo_checksum_of(data, 40) == part;
+      data[i / 8] ^= (unsigned char)(1 << i % 8);
+      data[k / 8] ^= (unsigned char)(1 << k % 8);
+    }
+  CHECK(same == 0);
+  for (size_t k = 1; k < 8 * sizeof data; k += 7) {
+    data[0] ^= 1;
+    data[k / 8] ^= (unsigned char)(1 << k % 8);
+    CHECK(milo_checksum_of(data, sizeof data) != whole);
+    data[k / 8] ^= (unsigned char)(1 << k % 8);
+    data[0] ^= 1;
+  }
 }
 
 // ---- descriptors and pipes ----

@@ -122,22 +122,27 @@ static double donate(milo_device *device, size_t n) {
     params[i] = milo_func_add_param(func, name, milo_type_tensor(MILO_FP32, 1, &dim));
     aliases[i] = (milo_alias){n - 1 - i, n - 1 - i};
     good(milo_buffer_alloc(8, NULL, &buffers[i]));
-    ((float *)buffers[i]->data)[1] = (float)i;
+    const float values[2] = {0, (float)i};
+    good(milo_buffer_write(buffers[i], 0, values, sizeof values));
     buffers[n + i] = buffers[i];
   }
   milo_builder b = milo_builder_at_end(func, NULL);
   for (size_t i = 0; i < n; i++) milo_func_add_output(func, milo_b_add_number(&b, params[i], 1));
-  const milo_executable_options options = {aliases, n};
-  milo_executable *executable = NULL;
+  const milo_executable_options options = {.aliases = aliases, .alias_count = n};
+  milo_run *executable = NULL;
   const double start = now_s();
-  good(milo_device_compile(device, func, NULL, &options, NULL, &executable));
-  good(milo_executable_run(executable, buffers, buffers + n, NULL));
+  good(milo_run_compile(device, func, &options, NULL, &executable));
+  good(milo_run_execute(executable, buffers, buffers + n, NULL));
   const double seconds = now_s() - start;
-  for (size_t i = 0; i < n; i++) CHECK(((float *)buffers[i]->data)[1] == (float)i + 1);
+  for (size_t i = 0; i < n; i++) {
+    float value = 0;
+    good(milo_buffer_read(buffers[i], 4, &value, sizeof value));
+    CHECK(value == (float)i + 1);
+  }
   // One output too many for a buffer is noticed among all of them.
   buffers[n] = buffers[2 * n - 1];
-  CHECK(milo_executable_run(executable, buffers, buffers + n, NULL) == MILO_ERR_INVALID);
-  milo_executable_destroy(executable);
+  CHECK(milo_run_execute(executable, buffers, buffers + n, NULL) == MILO_ERR_INVALID);
+  milo_run_destroy(executable);
   milo_program_destroy(program);
   for (size_t i = 0; i < n; i++) milo_buffer_release(buffers[i]);
   free(params);

@@ -660,6 +660,9 @@ static void test_join(void) {
 
 static void test_gather(void) {
   static const infer_case cases[] = {
+      {"non_zero", "x=fp32[4,5]", "int32[?,2]"},
+      {"non_zero", "x=bool[*]", "int32[?,?]"},
+      {"non_zero", "x=fp32[4] y=fp32[4]", "!y"},
       {"gather", "x=fp32[4,5] indices=int32[2,3]", "fp32[2,3,5]"},
       {"gather", "x=fp32[4,5] indices=int32 axis=int32{1}", "fp32[4]"},
       {"gather", "x=fp32[4] indices=int32", "fp32"},

@@ -5,8 +5,8 @@
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "model/model.h"
+#include "model/safetensors.h"
 #include "tap.h"
-#include "train/store.h"
 
 static char folder[256];
 
@@ -51,10 +51,14 @@ static void test_builtin_models(void) {
   CHECK(c.dim == 64 && c.hidden == 172 && c.layers == 5 && c.heads == 8 && c.kv_heads == 4);
   CHECK(c.head_dim == 8 && c.vocab == 512 && c.seq == 512 && !c.untied);
   CHECK(c.rope_theta == 10000 && c.norm_epsilon == 1e-5);
-  milo_weight weights[MILO_WEIGHT_COUNT];
-  size_t elements;
   CHECK(milo_model_config_read("stories110M", NULL, &c) == MILO_OK);
-  CHECK(milo_model_layout(&c, NULL, weights, &elements) == MILO_OK && elements == 109529856);
+  uint64_t elements = 0;
+  for (int id = 0; id < MILO_TENSOR_COUNT; id++) {
+    milo_tensor t;
+    CHECK(milo_model_tensor(&c, (milo_tensor_id)id, NULL, &t) == MILO_OK);
+    if (t.present) elements += t.layers * milo_type_elements(&t.type);
+  }
+  CHECK(elements == 109529856);
   size_t count = 0;
   for (const char *name; (name = milo_model_config_name(count)); count++)
     CHECK(milo_model_config_read(name, NULL, &c) == MILO_OK);
@@ -133,6 +137,19 @@ static void test_configs_are_checked(void) {
   milo_diag_deinit(&diag);
 }
 
+static bool same_weights(const milo_model *a, const milo_model *b) {
+  bool same = a->params.count == b->params.count;
+  for (size_t i = 0; same && i < a->params.count; i++) {
+    const milo_parameter *p = &a->params.items[i], *q = &b->params.items[i];
+    const size_t bytes = milo_buffer_bytes(p->buffer);
+    const void *x = milo_buffer_map(p->buffer, MILO_READ),
+               *y = milo_buffer_map(q->buffer, MILO_READ);
+    same = strcmp(p->name, q->name) == 0 && bytes == milo_buffer_bytes(q->buffer) &&
+           memcmp(x, y, bytes) == 0;
+  }
+  return same;
+}
+
 static void test_random_weights(void) {
   milo_model_config c;
   CHECK(milo_model_config_read("stories260K", NULL, &c) == MILO_OK);
@@ -141,32 +158,40 @@ static void test_random_weights(void) {
   if (!CHECK(milo_model_alloc(&c, NULL, &a) == MILO_OK)) return;
   if (!CHECK(milo_model_alloc(&c, NULL, &b) == MILO_OK)) return;
   CHECK(milo_pool_create(3, NULL, &pool) == MILO_OK);
-  CHECK(milo_model_elements(a) == 260032);
-  milo_model_randomize(a, 7, NULL);
-  milo_model_randomize(b, 7, pool);
-  CHECK(memcmp(a->block, b->block, a->block_elements * sizeof(float)) == 0);
-  milo_model_randomize(b, 8, pool);
-  CHECK(memcmp(a->block, b->block, a->block_elements * sizeof(float)) != 0);
+  CHECK(milo_params_elements(&a->params) == 260032);
+  CHECK(milo_model_randomize(a, 7, NULL, NULL) == MILO_OK);
+  CHECK(milo_model_randomize(b, 7, pool, NULL) == MILO_OK);
+  CHECK(same_weights(a, b));
+  CHECK(milo_model_randomize(b, 8, pool, NULL) == MILO_OK);
+  CHECK(!same_weights(a, b));
   double sums[3] = {0};
-  const float *wq = milo_model_weight(a, MILO_WEIGHT_wq, 1);
-  const float *w2 = milo_model_weight(a, MILO_WEIGHT_w2, 4);
+  static float wq[4096], w2[11008];
+  CHECK(milo_parameter_get(milo_model_param(a, MILO_TENSOR_wq, 1), 0, 4096, wq, NULL) == MILO_OK);
+  CHECK(milo_parameter_get(milo_model_param(a, MILO_TENSOR_w2, 4), 0, 11008, w2, NULL) == MILO_OK);
   for (size_t i = 0; i < 4096; i++) sums[0] += (double)wq[i] * (double)wq[i];
   for (size_t i = 0; i < 11008; i++) sums[1] += (double)w2[i] * (double)w2[i];
   CHECK_NEAR(sqrt(sums[0] / 4096), 0.02, 0.001);
   CHECK_NEAR(sqrt(sums[1] / 11008), 0.02 / sqrt(10.0), 0.0003);
-  CHECK(milo_model_weight(a, MILO_WEIGHT_ffn_norm, 3)[63] == 1);
-  CHECK(milo_model_weight(a, MILO_WEIGHT_classifier, 0) == NULL);
-  CHECK(milo_model_find_nonfinite(a) == NULL);
-  milo_model_weight(a, MILO_WEIGHT_w3, 4)[11007] = NAN;
-  CHECK_STR(milo_model_find_nonfinite(a), "w3");
+  const milo_parameter *norm = milo_model_param(a, MILO_TENSOR_ffn_norm, 3);
+  CHECK_STR(norm->name, "model.layers.3.post_attention_layernorm.weight");
+  CHECK(milo_parameter_get(norm, 63, 1, wq, NULL) == MILO_OK && wq[0] == 1);
+  CHECK(!norm->decays && milo_model_param(a, MILO_TENSOR_wq, 0)->decays);
+  CHECK(milo_params_index(&a->params, norm->name) == (size_t)(norm - a->params.items));
+  CHECK(milo_params_index(&a->params, "model.layers.5.mlp.up_proj.weight") == a->params.count);
+  CHECK(milo_model_param(a, MILO_TENSOR_classifier, 0) == NULL);
+  milo_diag diag = {0};
+  CHECK(milo_params_check_finite(&a->params, MILO_NO_LOC, &diag) == MILO_OK);
+  const float nan_value = NAN;
+  const milo_parameter *last = milo_model_param(a, MILO_TENSOR_w3, 4);
+  const uint64_t version = milo_buffer_version(last->buffer);
+  CHECK(milo_parameter_set(last, 11007, 1, &nan_value, NULL) == MILO_OK);
+  CHECK(milo_buffer_version(last->buffer) > version);
+  fails_with(milo_params_check_finite(&a->params, MILO_NO_LOC, &diag), MILO_ERR_INVALID, &diag,
+             "model.layers.4.mlp.up_proj.weight");
+  milo_diag_deinit(&diag);
   milo_pool_destroy(pool);
   milo_model_destroy(a);
   milo_model_destroy(b);
-}
-
-static bool same_weights(const milo_model *a, const milo_model *b) {
-  return a->block_elements == b->block_elements &&
-         memcmp(a->block, b->block, a->block_elements * sizeof(float)) == 0;
 }
 
 static void test_llama2c_round_trip(void) {
@@ -176,7 +201,7 @@ static void test_llama2c_round_trip(void) {
       c.untied = untied;
       milo_model *a = NULL, *b = NULL;
       if (!CHECK(milo_model_alloc(&c, NULL, &a) == MILO_OK)) return;
-      milo_model_randomize(a, 3, NULL);
+      CHECK(milo_model_randomize(a, 3, NULL, NULL) == MILO_OK);
       const char *path = in_folder("m.bin");
       CHECK(milo_llama2c_write(a, path, version1, NULL) == MILO_OK);
       milo_diag diag = {0};
@@ -289,52 +314,132 @@ static void test_llama2c_real_files(void) {
   milo_diag_deinit(&diag);
 }
 
-static void test_store_round_trip(void) {
-  const float data[2][5] = {{1, 2, 3, 4, 99}, {5, 6, 7, 8, 99}};
-  const milo_store_field fields[] = {
-      {.name = "step", .kind = MILO_FIELD_COUNT, .count = UINT64_MAX - 1},
-      {.name = "lr", .kind = MILO_FIELD_NUMBER, .number = 0.1},
+// ---- safetensors ----
+
+static milo_buffer *buffer_of(const void *data, size_t bytes) {
+  milo_buffer *buffer = NULL;
+  if (milo_buffer_alloc(bytes, NULL, &buffer) != MILO_OK) abort();
+  if (milo_buffer_write(buffer, 0, data, bytes) != MILO_OK) abort();
+  return buffer;
+}
+
+static void test_safetensors_round_trip(void) {
+  const float wq[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  const uint16_t odd[3] = {0x3f80, 0x4000, 0x4040};
+  const int8_t bytes5[5] = {-1, 2, -3, 4, -5};
+  const milo_metadata metadata[] = {{"step", "18446744073709551614"}, {"te\"xt", "a\nb \xc3\xa9"}};
+  const milo_named_tensor tensors[] = {
+      {"a.b/c", MILO_FP32, 2, {2, 4}, buffer_of(wq, sizeof wq)},
+      {"odd", MILO_BF16, 1, {3}, buffer_of(odd, sizeof odd)},
+      {"i8", MILO_INT8, 1, {5}, buffer_of(bytes5, sizeof bytes5)},
+      {"none", MILO_FP32, 2, {0, 7}, buffer_of("", 0)},
+      {"one", MILO_FP32, 0, {0}, buffer_of(wq, 4)},
   };
-  const milo_store_tensor tensors[] = {{"wq", data[0], 2, 4, 5}, {"odd", data[1], 1, 3, 3}};
-  const char *path = in_folder("s.milo"), *bad = in_folder("bad.milo");
-  CHECK(milo_store_write(path, fields, 2, tensors, 2, NULL) == MILO_OK);
-  milo_store *store = NULL;
+  enum { COUNT = sizeof tensors / sizeof *tensors };
+  const char *path = in_folder("s.safetensors"), *bad = in_folder("bad.safetensors");
+  CHECK(milo_safetensors_write(path, metadata, 2, tensors, COUNT, NULL) == MILO_OK);
+  milo_safetensors *file = NULL;
   milo_diag diag = {0};
-  if (!CHECK(milo_store_open(path, &diag, &store) == MILO_OK)) return;
-  milo_store_field field;
-  CHECK(milo_store_find_field(store, "step", MILO_FIELD_COUNT, &field) &&
-        field.count == UINT64_MAX - 1);
-  CHECK(milo_store_find_field(store, "lr", MILO_FIELD_NUMBER, &field) && field.number == 0.1);
-  CHECK(!milo_store_find_field(store, "lr", MILO_FIELD_COUNT, &field));
-  float back[2][6] = {{0}};
-  CHECK(milo_store_read_tensor(store, "wq", back[0], 2, 4, 6, &diag) == MILO_OK);
-  CHECK(back[0][3] == 4 && back[0][4] == 0 && back[1][0] == 5 && back[1][3] == 8);
-  fails_with(milo_store_read_tensor(store, "odd", back[0], 2, 4, 6, &diag), MILO_ERR_INVALID, &diag,
-             "'odd' has 3 elements, expected 8");
-  fails_with(milo_store_read_tensor(store, "none", back[0], 2, 4, 6, &diag), MILO_ERR_INVALID,
-             &diag, "'none' is missing");
-  milo_store_close(store);
+  if (!CHECK(milo_safetensors_open(path, &diag, &file) == MILO_OK)) return;
+  CHECK(milo_safetensors_has_checksum(file));
+  CHECK_STR(milo_safetensors_text(file, "step"), "18446744073709551614");
+  CHECK_STR(milo_safetensors_text(file, "te\"xt"), "a\nb \xc3\xa9");
+  CHECK(milo_safetensors_text(file, "odd") == NULL);
+  for (size_t i = 0; i < COUNT; i++) {
+    const milo_named_tensor *t = &tensors[i];
+    const milo_type type = milo_type_tensor(t->dtype, t->rank, t->dims);
+    milo_buffer *back = NULL;
+    char got[64], wanted[64];
+    const size_t size = milo_buffer_bytes(t->buffer);
+    CHECK(milo_buffer_alloc(size, NULL, &back) == MILO_OK);
+    CHECK(milo_safetensors_read(file, t->name, &type, back, &diag) == MILO_OK);
+    CHECK(milo_buffer_read(back, 0, got, size) == MILO_OK);
+    CHECK(milo_buffer_read(t->buffer, 0, wanted, size) == MILO_OK);
+    CHECK(memcmp(got, wanted, size) == 0);
+    milo_buffer_release(back);
+  }
+  const milo_type other = milo_type_tensor(MILO_FP32, 1, (const int64_t[]){8});
+  fails_with(milo_safetensors_read(file, "a.b/c", &other, tensors[0].buffer, &diag),
+             MILO_ERR_INVALID, &diag, "tensor a.b/c is tensor<fp32, [2, 4]>");
+  fails_with(milo_safetensors_read(file, "a", &other, tensors[0].buffer, &diag), MILO_ERR_INVALID,
+             &diag, "no tensor a");
+  milo_safetensors_close(file);
+  const milo_named_tensor half = {"x", MILO_INT4, 1, {2}, tensors[4].buffer};
+  fails_with(milo_safetensors_write(bad, NULL, 0, &half, 1, &diag), MILO_ERR_UNSUPPORTED, &diag,
+             "no element type int4");
 
   void *bytes;
   size_t count;
   if (!CHECK(milo_file_read(path, 0, NULL, &bytes, &count) == MILO_OK)) return;
-  for (size_t i = 0; i < count; i++) {  // a flipped bit anywhere is noticed
-    ((char *)bytes)[i] ^= 0x10;
+  // A flipped bit anywhere, and a second one elsewhere, is noticed: the file is refused, or its
+  // checksum is no longer found.
+  for (size_t i = 0; i < 8 * count; i++) {
+    const size_t k = (i * 31 + 17) % (8 * count);
+    ((unsigned char *)bytes)[i / 8] ^= (unsigned char)(1 << i % 8);
+    if (i % 2) ((unsigned char *)bytes)[k / 8] ^= (unsigned char)(1 << k % 8);
+    if (i % 2 && k == i) continue;
     CHECK(milo_file_write(bad, bytes, count, NULL) == MILO_OK);
-    const milo_status status = milo_store_open(bad, &diag, &store);
-    if (!CHECK((status == MILO_ERR_INVALID || status == MILO_ERR_UNSUPPORTED) && !store))
-      printf("# byte %zu\n", i);
-    CHECK(diag.errors == 1);
+    file = NULL;
+    const milo_status status = milo_safetensors_open(bad, &diag, &file);
+    if (!CHECK(status == MILO_OK ? !milo_safetensors_has_checksum(file) : diag.errors == 1))
+      printf("# bit %zu\n", i);
+    milo_safetensors_close(file);
     milo_diag_clear(&diag);
-    ((char *)bytes)[i] ^= 0x10;
+    ((unsigned char *)bytes)[i / 8] ^= (unsigned char)(1 << i % 8);
+    if (i % 2) ((unsigned char *)bytes)[k / 8] ^= (unsigned char)(1 << k % 8);
   }
   for (size_t n = 0; n <= count + 1; n++) {
     if (n == count) continue;
     CHECK(milo_file_write(bad, bytes, n, NULL) == MILO_OK);
-    CHECK(milo_store_open(bad, &diag, &store) == MILO_ERR_INVALID && diag.errors == 1);
+    const milo_status status = milo_safetensors_open(bad, &diag, &file);
+    if (!CHECK(status == MILO_ERR_INVALID && diag.errors == 1 && !file)) printf("# at %zu\n", n);
     milo_diag_clear(&diag);
   }
   free(bytes);
+  for (size_t i = 0; i < COUNT; i++) milo_buffer_release(tensors[i].buffer);
+  milo_diag_deinit(&diag);
+}
+
+// Headers that lie.
+static void test_safetensors_bad_headers(void) {
+  static const struct {
+    const char *header;
+    size_t data;
+    const char *words;
+  } bad[] = {
+      {"[]", 0, "not a safetensors file"},
+      {"{\"a\":1}", 0, "tensor a is not described"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "tensor a is not described"},
+      {"{\"a\":{\"dtype\":\"Q4\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "element type Q4"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "whole numbers"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "its shape asks"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4,
+       "does not lie inside"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4,
+       "does not lie inside"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "does not follow"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 8, "describes 4"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1099511627776,1099511627776],"
+       "\"data_offsets\":[0,4]}}",
+       4, "its shape asks"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+       "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+       8, "two tensors"},
+      {"{\"__metadata__\":{\"a\":1}}", 0, "object of texts"},
+  };
+  milo_diag diag = {0};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    char text[512] = {0};
+    const uint64_t length = strlen(bad[i].header);
+    memcpy(text, &length, sizeof length);
+    memcpy(text + 8, bad[i].header, length);
+    const char *path = in_folder("h.safetensors");
+    CHECK(milo_file_write(path, text, 8 + length + bad[i].data, NULL) == MILO_OK);
+    milo_safetensors *file = NULL;
+    const milo_status status = milo_safetensors_open(path, &diag, &file);
+    CHECK(status != MILO_OK && file == NULL);
+    fails_with(status, status, &diag, bad[i].words);
+  }
   milo_diag_deinit(&diag);
 }
 
@@ -350,7 +455,8 @@ int main(void) {
   RUN(test_llama2c_obstacles);
   RUN(test_llama2c_bad_files);
   RUN(test_llama2c_real_files);
-  RUN(test_store_round_trip);
+  RUN(test_safetensors_round_trip);
+  RUN(test_safetensors_bad_headers);
   char command[300];
   snprintf(command, sizeof command, "rm -rf '%s'", folder);
   if (system(command) != 0) return 1;

@@ -24,13 +24,15 @@ static bool bind(milo_kernel *kernel, const milo_value_info *in, size_t count) {
     const milo_dtype dtype = in[i].dtype;
     if (milo_buffer_create(ctx, elements * milo_dtype_bits(dtype) / 8 + 8, &buffer) != MILO_OK)
       return false;
+    void *data = milo_buffer_map(buffer, MILO_WRITE);
     for (size_t k = 0; k < elements; k++) {
       if (milo_dtype_is_int(dtype))
-        milo_number_store_int(dtype, milo_buffer_data(buffer), k, (int64_t)(k % 2));
+        milo_number_store_int(dtype, data, k, (int64_t)(k % 2));
       else
-        milo_number_store(dtype, milo_buffer_data(buffer), k, (double)(k % 2));
+        milo_number_store(dtype, data, k, (double)(k % 2));
     }
-    const milo_status status = milo_kernel_bind(kernel, in[i].name, buffer);
+    milo_status status = milo_buffer_unmap(buffer, data, MILO_WRITE);
+    if (status == MILO_OK) status = milo_kernel_bind(kernel, in[i].name, buffer);
     milo_buffer_release(buffer);
     if (!CHECK(status == MILO_OK)) return false;
   }

@@ -6,7 +6,7 @@
 
 #include "base/number.h"
 #include "base/rng.h"
-#include "device/device.h"
+#include "device/buffer.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 #include "pass/pass.h"
@@ -194,7 +194,7 @@ static void run_plain(milo_device *device, milo_func *func, outputs *out, milo_d
     const milo_type *type = &body->params[i]->type;
     if (milo_buffer_alloc(milo_type_bytes(type), diag, &inputs[i]) != MILO_OK) abort();
     for (size_t k = 0; k < milo_type_elements(type); k++)
-      milo_number_store(type->dtype, inputs[i]->data, k, input_number(i * 3 + k));
+      milo_number_store(type->dtype, milo_buffer_host(inputs[i]), k, input_number(i * 3 + k));
   }
   for (size_t i = 0; i < 4; i++) {
     out->types[i] = body->outputs[i]->type;
@@ -204,7 +204,10 @@ static void run_plain(milo_device *device, milo_func *func, outputs *out, milo_d
   }
   milo_func_number(func);
   if (CHECK(device->type->compile(device, func, &none, &code, diag) == MILO_OK)) {
-    CHECK(device->type->run(code, inputs, out->buffers, diag) == MILO_OK);
+    void *state = NULL;
+    CHECK(device->type->state_create(device, code, &state, diag) == MILO_OK);
+    CHECK(device->type->run(device, code, state, inputs, out->buffers, diag) == MILO_OK);
+    device->type->state_destroy(state);
     device->type->code_destroy(code);
   }
   for (size_t i = 0; i < 3; i++) milo_buffer_release(inputs[i]);
@@ -215,8 +218,8 @@ static bool outputs_equal(const outputs *a, const outputs *b) {
     if (!CHECK(milo_type_equal(&a->types[i], &b->types[i]))) return false;
     if (!CHECK_STR(b->names[i], a->names[i])) return false;
     for (size_t k = 0; k < milo_type_elements(&a->types[i]); k++) {
-      const double x = milo_number_load(a->types[i].dtype, a->buffers[i]->data, k);
-      const double y = milo_number_load(a->types[i].dtype, b->buffers[i]->data, k);
+      const double x = milo_number_load(a->types[i].dtype, milo_buffer_host(a->buffers[i]), k);
+      const double y = milo_number_load(a->types[i].dtype, milo_buffer_host(b->buffers[i]), k);
       if (CHECK(x == y || (isnan(x) && isnan(y)))) continue;
       printf("# %s[%zu]: before %.9g, after %.9g\n", a->names[i], k, x, y);
       return false;

@@ -165,7 +165,7 @@ typedef struct setup {
   milo_diag diag;
   milo_device *device;
   milo_program *program;
-  milo_executable *executable;
+  milo_run *executable;
   milo_buffer *x, *y, *z;
 } setup;
 
@@ -180,13 +180,13 @@ static setup set_up(const milo_executable_options *options) {
                           "tensor<fp32, [2]> z = identity(x = x)[name = string(\"z\")];",
                           &results, &s.diag);
   if (milo_device_open("ref", &host, &s.diag, &s.device) != MILO_OK ||
-      milo_device_compile(s.device, milo_program_find_func(s.program, NULL), NULL, options, &s.diag,
-                          &s.executable) != MILO_OK)
+      milo_run_compile(s.device, milo_program_find_func(s.program, NULL), options, &s.diag,
+                       &s.executable) != MILO_OK)
     CHECK(false);
   milo_buffer **buffers[] = {&s.x, &s.y, &s.z};
   for (int i = 0; i < 3; i++) CHECK(milo_buffer_alloc(8, &s.diag, buffers[i]) == MILO_OK);
-  ((float *)s.x->data)[0] = 1;
-  ((float *)s.x->data)[1] = 2;
+  ((float *)milo_buffer_host(s.x))[0] = 1;
+  ((float *)milo_buffer_host(s.x))[1] = 2;
   return s;
 }
 
@@ -194,7 +194,7 @@ static void tear_down(setup *s) {
   milo_buffer_release(s->x);
   milo_buffer_release(s->y);
   milo_buffer_release(s->z);
-  milo_executable_destroy(s->executable);
+  milo_run_destroy(s->executable);
   milo_device_close(s->device);
   milo_program_destroy(s->program);
   milo_diag_deinit(&s->diag);
@@ -204,18 +204,18 @@ static void test_run_checks_buffers(void) {
   setup s = set_up(NULL);
   milo_buffer *small;
   CHECK(milo_buffer_alloc(7, &s.diag, &small) == MILO_OK);
-  CHECK((uintptr_t)s.x->data % 64 == 0);
+  CHECK((uintptr_t)milo_buffer_host(s.x) % 64 == 0);
   milo_buffer *const good[] = {s.y, s.z}, *const missing[] = {s.y, NULL};
   milo_buffer *const twice[] = {s.y, s.y}, *const own[] = {s.y, s.x},
                      *const little[] = {small, s.z};
-  CHECK(milo_executable_run(s.executable, &s.x, good, &s.diag) == MILO_OK);
-  CHECK_NEAR(((float *)s.y->data)[1], 4, 0);
+  CHECK(milo_run_execute(s.executable, &s.x, good, &s.diag) == MILO_OK);
+  CHECK_NEAR(((float *)milo_buffer_host(s.y))[1], 4, 0);
   CHECK_NEAR(((float *)s.z->data)[1], 2, 0);
-  CHECK(milo_executable_run(s.executable, &s.x, missing, &s.diag) == MILO_ERR_INVALID);
-  CHECK(milo_executable_run(s.executable, &s.x, twice, &s.diag) == MILO_ERR_INVALID);
-  CHECK(milo_executable_run(s.executable, &s.x, own, &s.diag) == MILO_ERR_INVALID);
-  CHECK(milo_executable_run(s.executable, &s.x, little, &s.diag) == MILO_ERR_INVALID);
-  CHECK(milo_executable_run(s.executable, &small, good, &s.diag) == MILO_ERR_INVALID);
+  CHECK(milo_run_execute(s.executable, &s.x, missing, &s.diag) == MILO_ERR_INVALID);
+  CHECK(milo_run_execute(s.executable, &s.x, twice, &s.diag) == MILO_ERR_INVALID);
+  CHECK(milo_run_execute(s.executable, &s.x, own, &s.diag) == MILO_ERR_INVALID);
+  CHECK(milo_run_execute(s.executable, &s.x, little, &s.diag) == MILO_ERR_INVALID);
+  CHECK(milo_run_execute(s.executable, &small, good, &s.diag) == MILO_ERR_INVALID);
   CHECK(s.diag.errors == 5);
   milo_buffer_release(small);
   tear_down(&s);
@@ -227,8 +227,8 @@ static void test_donated_input(void) {
   const milo_executable_options options = {.aliases = &alias, .alias_count = 1};
   setup s = set_up(&options);
   milo_buffer *const outputs[] = {s.x, s.z};
-  CHECK(milo_executable_run(s.executable, &s.x, outputs, &s.diag) == MILO_OK);
-  CHECK_NEAR(((float *)s.x->data)[1], 4, 0);
+  CHECK(milo_run_execute(s.executable, &s.x, outputs, &s.diag) == MILO_OK);
+  CHECK_NEAR(((float *)milo_buffer_host(s.x))[1], 4, 0);
   CHECK_NEAR(((float *)s.z->data)[1], 2, 0);
   tear_down(&s);
 }

@@ -71,9 +71,12 @@ static double run_saved(const char *name) {
   if (milo_program_load(ctx, in_folder(name), &program) == MILO_OK &&
       milo_compile(ctx, program, NULL, &kernel) == MILO_OK &&
       milo_buffer_create(ctx, COUNT * sizeof(float), &x) == MILO_OK) {
-    for (int i = 0; i < COUNT; i++) ((float *)milo_buffer_data(x))[i] = 1;
-    if (milo_kernel_bind(kernel, "x", x) == MILO_OK && milo_kernel_run(kernel) == MILO_OK)
-      result = (double)*(const float *)milo_buffer_data(milo_kernel_buffer(kernel, "y")) / COUNT;
+    float y, ones[COUNT];
+    for (int i = 0; i < COUNT; i++) ones[i] = 1;
+    if (milo_buffer_write(x, 0, ones, sizeof ones) == MILO_OK &&
+        milo_kernel_bind(kernel, "x", x) == MILO_OK && milo_kernel_run(kernel) == MILO_OK &&
+        milo_buffer_read(milo_kernel_buffer(kernel, "y"), 0, &y, sizeof y) == MILO_OK)
+      result = (double)y / COUNT;
   } else {
     printf("# %s\n", milo_error(ctx));
   }

@@ -59,8 +59,8 @@ static milo_pool *const no_pool = NULL;
 static bool run_on(milo_device *device, const milo_func *func, const special_case *c,
                    milo_buffer **out, milo_type *types) {
   milo_diag diag = {0};
-  milo_executable *executable;
-  bool good = CHECK(milo_device_compile(device, func, NULL, NULL, &diag, &executable) == MILO_OK);
+  milo_run *executable;
+  bool good = CHECK(milo_run_compile(device, func, NULL, &diag, &executable) == MILO_OK);
   milo_buffer *in[MAX_INPUTS] = {0};
   for (size_t i = 0; good && i < c->input_count; i++) {
     const milo_type *type = &func->body->params[i]->type;
@@ -69,13 +69,13 @@ static bool run_on(milo_device *device, const milo_func *func, const special_cas
       milo_number_store(type->dtype, in[i]->data, k, c->fill(c, i, k));
   }
   for (size_t i = 0; good && i < c->output_count; i++) {
-    types[i] = milo_executable_output(executable, i)->type;
+    types[i] = milo_executable_output(milo_run_executable(executable), i)->type;
     if (milo_buffer_alloc(milo_type_bytes(&types[i]), NULL, &out[i]) != MILO_OK) abort();
   }
-  good = good && CHECK(milo_executable_run(executable, in, out, &diag) == MILO_OK);
+  good = good && CHECK(milo_run_execute(executable, in, out, &diag) == MILO_OK);
   if (diag.errors > 0) printf("# %s\n", milo_diag_text(&diag));
   for (size_t i = 0; i < c->input_count; i++) milo_buffer_release(in[i]);
-  milo_executable_destroy(executable);
+  milo_run_destroy(executable);
   milo_diag_deinit(&diag);
   return good;
 }

@@ -101,6 +101,8 @@ int cmd_grad(int argc, char **argv) {
       {"--function", NULL, OPTION_STRING, &options.function, "NAME", "default: the first"},
       {"--prefix", NULL, OPTION_STRING, &options.prefix, "NAME",
        "what seeds and gradients are called by instead of grad_"},
+      {"--seed-prefix", NULL, OPTION_STRING, &options.seed_prefix, "NAME",
+       "the same for seeds alone; needed where an input is an output too"},
       {"--split", NULL, OPTION_FLAG, &options.split, NULL,
        "two functions: <name>_forward, which returns what <name>_backward reads, and that"},
       {"--composites", NULL, OPTION_FLAG, &options.keep_composites, NULL,

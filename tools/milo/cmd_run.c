@@ -15,7 +15,7 @@ typedef struct runner {
   milo_ctx *ctx;
   const char *path, *function, *device, *output_dir, *seed_text;
   string_list inputs;
-  bool cast, json;
+  bool cast, json, strict, profile;
   uint64_t seed, repeat;
 
   milo_program *program;
@@ -134,27 +134,29 @@ static int make_folder(const char *path) {
   return code;
 }
 
-// The values that an output's buffer holds, not to be freed.
-static milo_array output_array(const runner *r, size_t i) {
+// The values of an output, as the type given (MILO_DTYPE_NONE: as they are).
+static milo_status output_array(const runner *r, size_t i, milo_dtype dtype, milo_array *out) {
   const milo_value_info *info = &r->out[i];
-  milo_buffer *buffer = milo_kernel_buffer(r->kernel, info->name);
-  milo_array array = {.dtype = info->dtype,
-                      .rank = info->rank,
-                      .data = milo_buffer_data(buffer),
-                      .bytes = milo_buffer_bytes(buffer)};
-  memcpy(array.shape, info->shape, sizeof array.shape);
-  return array;
+  milo_array array;
+  milo_status status = milo_array_create(r->ctx, info->dtype, info->rank, info->shape, &array);
+  if (status == MILO_OK)
+    status =
+        milo_buffer_read(milo_kernel_buffer(r->kernel, info->name), 0, array.data, array.bytes);
+  if (status == MILO_OK && dtype != MILO_DTYPE_NONE && dtype != info->dtype) {
+    status = milo_array_cast(r->ctx, &array, dtype, out);
+    milo_array_deinit(&array);
+    return status;
+  }
+  *out = array;
+  return status;
 }
 
 static int save_output(runner *r, size_t i, const char *path) {
-  milo_array array = output_array(r, i), wide;
-  if (array.dtype != MILO_BF16) {
-    const milo_status status = milo_npy_save(r->ctx, path, &array);
-    return status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
-  }
-  milo_status status = milo_array_cast(r->ctx, &array, MILO_FP32, &wide);
-  if (status == MILO_OK) status = milo_npy_save(r->ctx, path, &wide);
-  milo_array_deinit(&wide);
+  milo_array array = {0};  // NumPy has no bf16
+  milo_status status =
+      output_array(r, i, r->out[i].dtype == MILO_BF16 ? MILO_FP32 : MILO_DTYPE_NONE, &array);
+  if (status == MILO_OK) status = milo_npy_save(r->ctx, path, &array);
+  milo_array_deinit(&array);
   return status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
 }
 
@@ -186,10 +188,12 @@ typedef struct summary {
 
 static milo_status summarize(const runner *r, size_t i, summary *out) {
   *out = (summary){.min = (double)NAN, .mean = (double)NAN, .max = (double)NAN};
-  const milo_array array = output_array(r, i);
-  milo_array wide;
-  const milo_status status = milo_array_cast(r->ctx, &array, MILO_FP64, &wide);
-  if (status != MILO_OK) return status;
+  milo_array wide = {0};
+  const milo_status status = output_array(r, i, MILO_FP64, &wide);
+  if (status != MILO_OK) {
+    milo_array_deinit(&wide);
+    return status;
+  }
   const double *values = wide.data;
   double sum = 0;
   for (size_t k = 0; k < wide.bytes / sizeof *values; k++) {
@@ -266,6 +270,53 @@ static milo_status print_outputs(const runner *r) {
   return MILO_OK;
 }
 
+typedef struct profile_row {
+  const milo_profile *p;
+  size_t index;
+} profile_row;
+
+static int compare_profiles(const void *a, const void *b) {
+  const profile_row *x = a, *y = b;
+  if (x->p->seconds != y->p->seconds) return x->p->seconds > y->p->seconds ? -1 : 1;
+  return x->index < y->index ? -1 : 1;
+}
+
+// Of all runs together, the longest first.
+static int print_profile(const runner *r) {
+  const size_t count = r->profile ? milo_kernel_profile(r->kernel, NULL, 0) : 0;
+  milo_profile *rows = calloc(count + 1, sizeof *rows);
+  profile_row *sorted = calloc(count + 1, sizeof *sorted);
+  double total = 0;
+  if (rows && sorted) milo_kernel_profile(r->kernel, rows, count);
+  for (size_t i = 0; rows && sorted && i < count; i++) {
+    sorted[i] = (profile_row){&rows[i], i};
+    total += rows[i].seconds;
+  }
+  if (rows && sorted) qsort(sorted, count, sizeof *sorted, compare_profiles);
+  if (r->json && r->profile) printf("\"profile\": [");
+  for (size_t i = 0; rows && sorted && i < count; i++) {
+    const milo_profile *p = sorted[i].p;
+    const double ms = p->count > 0 ? 1e3 * p->seconds / (double)p->count : 0;
+    if (r->json) {
+      printf("%s{\"op\": ", i > 0 ? ", " : "");
+      json_string(stdout, p->op);
+      printf(", \"result\": ");
+      json_string(stdout, p->result);
+      printf(", \"device\": ");
+      json_string(stdout, p->device);
+      printf(", \"ms\": %.6g, \"runs\": %" PRIu64 "}", ms, p->count);
+    } else {
+      printf("%9.4f ms %5.1f %%  %s %s\n", ms, total > 0 ? 100 * p->seconds / total : 0, p->op,
+             p->result);
+    }
+  }
+  if (r->json && r->profile) printf("], ");
+  const int code = rows && sorted ? EXIT_OK : fail_text("out of memory");
+  free(rows);
+  free(sorted);
+  return code;
+}
+
 static int compare_times(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
   return x < y ? -1 : x > y;
@@ -285,6 +336,8 @@ static int report(const runner *r) {
   print_inputs(r);
   const milo_status status = print_outputs(r);
   if (status != MILO_OK) return fail_with(r->ctx, status);
+  const int code = print_profile(r);
+  if (code != EXIT_OK) return code;
   if (r->json)
     printf(
         "\"compile_s\": %.6g, \"runs\": %zu, \"run_s\": %.6g, \"run_s_min\": %.6g, "
@@ -313,11 +366,14 @@ static int compile(runner *r) {
   options.device = r->device;
   options.inputs = given;
   options.input_count = r->in_count;
+  options.strict = r->strict;
+  options.profile = r->profile;
   const double start = now_s();
   const milo_status status = milo_compile(r->ctx, r->program, &options, &r->kernel);
   r->compile_s = now_s() - start;
   free(given);
   if (status != MILO_OK) return fail_with(r->ctx, status);
+  fputs(milo_kernel_fallbacks(r->kernel), stderr);
   r->out_count = milo_kernel_outputs(r->kernel, NULL, 0);
   r->out = calloc(r->out_count + 1, sizeof *r->out);
   if (!r->out) return fail_text("out of memory");
@@ -331,9 +387,8 @@ static milo_status bind_inputs(runner *r) {
     milo_buffer *buffer;
     milo_status status = milo_buffer_create(r->ctx, r->arrays[i].bytes, &buffer);
     if (status != MILO_OK) return status;
-    if (r->arrays[i].bytes > 0)
-      memcpy(milo_buffer_data(buffer), r->arrays[i].data, r->arrays[i].bytes);
-    status = milo_kernel_bind(r->kernel, r->in[i].name, buffer);
+    status = milo_buffer_write(buffer, 0, r->arrays[i].data, r->arrays[i].bytes);
+    if (status == MILO_OK) status = milo_kernel_bind(r->kernel, r->in[i].name, buffer);
     milo_buffer_release(buffer);
     if (status != MILO_OK) return status;
   }
@@ -379,6 +434,7 @@ static int run(runner *r) {
     r->run_s[i] = now_s() - start;
   }
   if (status != MILO_OK) return fail_with(r->ctx, status);
+  milo_kernel_outputs(r->kernel, r->out, r->out_count);  // dimensions that only a run knows
   code = save_outputs(r);
   return code == EXIT_OK ? report(r) : code;
 }
@@ -408,6 +464,9 @@ int cmd_run(int argc, char **argv) {
       {"--repeat", "-n", OPTION_COUNT, &r.repeat, "N",
        "run N times, after one that is not counted, and print the median time"},
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "ref or cpu (default cpu)"},
+      {"--strict", NULL, OPTION_FLAG, &r.strict, NULL,
+       "refuse a program of which the device does not run every operation itself"},
+      {"--profile", NULL, OPTION_FLAG, &r.profile, NULL, "print the time of each operation"},
       {"--function", "-f", OPTION_STRING, &r.function, "NAME", "default: the first"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};

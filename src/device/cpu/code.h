@@ -17,8 +17,8 @@
 typedef struct milo_cpu_device {
   milo_device base;
   milo_exec exec;
-  // Scratch memory of all executables of the device, which run one at a time; grows when one is
-  // compiled that needs more.
+  // Scratch memory of all runs of the device, of which there is one at a time; grows when one is
+  // created that needs more.
   char *scratch;
   size_t scratch_bytes;
 } milo_cpu_device;
@@ -51,13 +51,14 @@ typedef struct milo_cpu_buffer {
   uint32_t merged;  // scratch: shares the memory of this buffer (itself: none)
 } milo_cpu_buffer;
 
-enum { MILO_NO_STEP = SIZE_MAX };
+enum { MILO_NO_STEP = SIZE_MAX, MILO_SCRATCH_ALIGN = 64 };
 
 // What a step sees while it runs.
 typedef struct milo_cpu_run {
   const milo_exec *exec;
   char *const *bases;  // one a buffer
-  void *workspace;     // of the step
+  milo_buffer *const *inputs;
+  void *workspace;  // of the step
   milo_diag *diag;
 } milo_cpu_run;
 
@@ -69,22 +70,33 @@ typedef struct milo_step {
   const milo_op *op;
 } milo_step;
 
-// A compilation under way; what stays of it is the code.
+// What stays of a compilation, and never changes again.
+typedef struct milo_cpu_code {
+  milo_program *program;  // retained
+  milo_arena arena;
+  const milo_step *steps;
+  size_t step_count;
+  const milo_cpu_buffer *buffers;
+  size_t buffer_count;
+  size_t workspace_offset;  // in the scratch block
+  size_t scratch_bytes, workspace_bytes;
+  milo_exec exec;  // but for the pool
+  size_t threads;  // that workspaces were counted for
+  unsigned cpu_caps;
+  bool profile;
+} milo_cpu_code;
+
+// A compilation under way.
 typedef struct milo_code {
   milo_cpu_device *device;
-  milo_program *program;  // retained
   milo_arena arena;
   milo_step *steps;
   size_t step_count, step_capacity;
   milo_cpu_buffer *buffers;
   size_t buffer_count, buffer_capacity;
-  char **bases;             // filled at each run
   size_t workspace_bytes;   // greatest of all steps
   size_t workspace_offset;  // in the scratch block
   size_t scratch_bytes;
-  size_t input_count, output_count;
-
-  // While compiling.
   milo_view *views;      // one a value
   bool *ready;           // one a value: its view is there
   uint32_t *uses;        // one a value: how many arguments and outputs name it

@@ -60,7 +60,7 @@ static void place_outputs(milo_code *c, const milo_func *func) {
   milo_alias *aliases =
       milo_arena_copy(&c->arena, c->options->aliases, alias_count * sizeof *aliases);
   if (alias_count > 1) qsort(aliases, alias_count, sizeof *aliases, by_output);
-  bool *donated = MILO_NEW_ARRAY(&c->arena, bool, c->input_count);
+  bool *donated = MILO_NEW_ARRAY(&c->arena, bool, func->body->param_count);
   for (size_t i = 0; i < alias_count; ++i) donated[aliases[i].input] = true;
   for (size_t i = 0; i < body->output_count; ++i) {
     views[i] = milo_code_view(c, body->outputs[i]);
@@ -141,7 +141,5 @@ static milo_status place_scratch(milo_code *c, milo_loc loc) {
 milo_status milo_code_plan(milo_code *c, const milo_func *func) {
   place_outputs(c, func);
   merge(c);
-  MILO_TRY(place_scratch(c, func->loc));
-  c->bases = milo_arena_alloc_array(&c->arena, c->buffer_count + 1, sizeof *c->bases);
-  return MILO_OK;
+  return place_scratch(c, func->loc);
 }

@@ -7,18 +7,18 @@ typedef struct call {
   const milo_op *op;
   size_t input_count;
   milo_view *inputs, *outputs;
-  bool *constant;           // of inputs: read from the literal
-  const void **input_data;  // filled at each run
-  void **output_data;
+  bool *constant;  // of inputs: read from the literal
 } call;
 
 static milo_status run_call(const milo_cpu_run *run, const void *args) {
   const call *a = args;
+  const void **input_data = run->workspace;
+  void **output_data = (void **)run->workspace + a->input_count;
   for (size_t i = 0; i < a->input_count; ++i)
-    a->input_data[i] = a->constant[i] ? NULL : milo_view_data(run, &a->inputs[i]);
+    input_data[i] = a->constant[i] ? NULL : milo_view_data(run, &a->inputs[i]);
   for (size_t i = 0; i < a->op->result_count; ++i)
-    a->output_data[i] = milo_view_data(run, &a->outputs[i]);
-  return milo_ref_eval(a->op, a->input_data, a->output_data, run->diag);
+    output_data[i] = milo_view_data(run, &a->outputs[i]);
+  return milo_ref_eval(a->op, input_data, output_data, run->diag);
 }
 
 void milo_emit_reference(milo_code *c, const milo_op *op) {
@@ -27,9 +27,7 @@ void milo_emit_reference(milo_code *c, const milo_op *op) {
   a->input_count = milo_ref_input_count(op);
   a->inputs = MILO_NEW_ARRAY(&c->arena, milo_view, a->input_count);
   a->constant = MILO_NEW_ARRAY(&c->arena, bool, a->input_count);
-  a->input_data = MILO_NEW_ARRAY(&c->arena, const void *, a->input_count);
   a->outputs = MILO_NEW_ARRAY(&c->arena, milo_view, op->result_count);
-  a->output_data = MILO_NEW_ARRAY(&c->arena, void *, op->result_count);
   size_t n = 0;
   for (size_t i = 0; i < op->arg_count; ++i)
     for (size_t k = 0; k < op->args[i].count; ++k, ++n) {
@@ -46,5 +44,5 @@ void milo_emit_reference(milo_code *c, const milo_op *op) {
     milo_code_writes(c, &a->outputs[i]);
     milo_code_set(c, op->results[i], &a->outputs[i]);
   }
-  milo_code_add_step(c, op, run_call, a, 0);
+  milo_code_add_step(c, op, run_call, a, (a->input_count + op->result_count) * sizeof(void *));
 }

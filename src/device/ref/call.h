@@ -16,6 +16,8 @@ typedef struct milo_ref_call {
 } milo_ref_call;
 
 typedef milo_status milo_ref_fn(const milo_ref_call *call);
+// Sets the unknown dims of the results' types.
+typedef milo_status milo_ref_shape_fn(const milo_ref_call *call, milo_value *const *results);
 
 // A dense tensor. data is for reading, out for writing (NULL for arguments).
 typedef struct milo_ref_tensor {
@@ -92,6 +94,7 @@ milo_ref_fn milo_ref_identity, milo_ref_binary, milo_ref_compare, milo_ref_logic
     milo_ref_gather_along_axis, milo_ref_scatter, milo_ref_scatter_along_axis, milo_ref_quantize,
     milo_ref_dequantize, milo_ref_rms_norm, milo_ref_rms_norm_grad, milo_ref_rope,
     milo_ref_attention, milo_ref_attention_grad, milo_ref_silu_gate_grad, milo_ref_cross_entropy,
-    milo_ref_cross_entropy_grad, milo_ref_adamw;
+    milo_ref_cross_entropy_grad, milo_ref_adamw, milo_ref_non_zero;
+milo_ref_shape_fn milo_ref_non_zero_shape;
 
 #endif

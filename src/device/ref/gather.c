@@ -160,3 +160,34 @@ milo_status milo_ref_scatter(const milo_ref_call *call) { return scatter(call, l
 milo_status milo_ref_scatter_along_axis(const milo_ref_call *call) {
   return scatter(call, locate_along);
 }
+
+static size_t count_non_zero(const milo_ref_tensor *x) {
+  size_t count = 0;
+  for (size_t i = 0; i < x->count; ++i) count += milo_ref_get(x, i) != 0;
+  return count;
+}
+
+milo_status milo_ref_non_zero_shape(const milo_ref_call *call, milo_value *const *results) {
+  milo_ref_tensor x;
+  milo_ref_in(call, "x", &x);
+  results[0]->type.dims[0] = (int64_t)count_non_zero(&x);
+  return MILO_OK;
+}
+
+milo_status milo_ref_non_zero(const milo_ref_call *call) {
+  milo_ref_tensor x, out = milo_ref_out(call, 0);
+  int64_t coords[MILO_MAX_RANK];
+  milo_ref_in(call, "x", &x);
+  if (out.dims[0] != (int64_t)count_non_zero(&x))
+    return milo_ref_fail(call, "%zu elements are not zero, the result is declared for %lld",
+                         count_non_zero(&x), (long long)out.dims[0]);
+  size_t row = 0;
+  for (size_t i = 0; i < x.count; ++i) {
+    if (milo_ref_get(&x, i) == 0) continue;
+    milo_ref_coords(&x, i, coords);
+    for (int k = 0; k < x.rank; ++k)
+      milo_ref_set_int(&out, row * (size_t)x.rank + (size_t)k, coords[k]);
+    ++row;
+  }
+  return MILO_OK;
+}

@@ -77,6 +77,12 @@ static milo_ref_fn *const functions[MILO_OP_COUNT] = {
     [MILO_OP_max_pool_grad] = milo_ref_pool_grad,
     [MILO_OP_avg_pool_grad] = milo_ref_pool_grad,
     [MILO_OP_adamw] = milo_ref_adamw,
+    [MILO_OP_non_zero] = milo_ref_non_zero,
+};
+
+// Operations whose results' shapes depend on the arguments' values: fill in the unknown dims.
+static milo_ref_shape_fn *const shapes[MILO_OP_COUNT] = {
+    [MILO_OP_non_zero] = milo_ref_non_zero_shape,
 };
 
 bool milo_ref_has(milo_opcode code) { return functions[code] != NULL; }
@@ -108,6 +114,15 @@ milo_status milo_ref_eval(const milo_op *op, const void *const *inputs, void *co
   const milo_ref_call call = {.op = op, .inputs = inputs, .outputs = outputs, .diag = diag};
   assert(functions[op->code] != NULL);
   return functions[op->code](&call);
+}
+
+milo_status milo_ref_shapes(milo_op *op, milo_diag *diag) {
+  if (shapes[op->code] == NULL) return MILO_OK;
+  const milo_ref_call call = {.op = op, .diag = diag};
+  for (size_t i = 0; i < op->arg_count; ++i)
+    for (size_t k = 0; k < op->args[i].count; ++k)
+      if (milo_value_constant(op->args[i].values[k]) == NULL) return MILO_OK;
+  return shapes[op->code](&call, op->results);
 }
 
 milo_status milo_ref_fold(const milo_op *op, milo_arena *arena, milo_literal *out_results,

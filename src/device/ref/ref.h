@@ -27,9 +27,13 @@ size_t milo_ref_input_count(const milo_op *op);
 MILO_MUST_USE milo_status milo_ref_eval(const milo_op *op, const void *const *inputs,
                                         void *const *outputs, milo_diag *diag);
 
-// The same for an operation whose arguments are all constant, as a milo_eval_fn: results are
-// allocated in arena. MILO_ERR_UNSUPPORTED, without a message, where there is no definition or a
-// constant's data was not loaded.
+// Where results' shapes depend on the arguments' values (non_zero) and those are all constant:
+// fills in the results' unknown dims. MILO_OK, and nothing done, for all other operations.
+MILO_MUST_USE milo_status milo_ref_shapes(milo_op *op, milo_diag *diag);
+
+// The same as milo_ref_eval for an operation whose arguments are all constant, as a milo_eval_fn:
+// results are allocated in arena. MILO_ERR_UNSUPPORTED, without a message, where there is no
+// definition or a constant's data was not loaded.
 MILO_MUST_USE milo_status milo_ref_fold(const milo_op *op, milo_arena *arena,
                                         milo_literal *out_results, milo_diag *diag);
 

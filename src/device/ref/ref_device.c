@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "device/device.h"
+#include "device/buffer.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 
@@ -153,13 +153,15 @@ static milo_status step(run *r, const milo_op *op) {
 
 static milo_status run_all(run *r, milo_buffer *const *inputs, milo_buffer *const *outputs) {
   const milo_block *body = r->c->func->body;
-  for (size_t i = 0; i < body->param_count; ++i) r->data[body->params[i]->id] = inputs[i]->data;
+  for (size_t i = 0; i < body->param_count; ++i)
+    r->data[body->params[i]->id] = milo_buffer_host(inputs[i]);
   // An input handed out again is copied first: an alias may overwrite its buffer.
   for (size_t i = 0; i < body->output_count; ++i) {
     const milo_value *value = body->outputs[i];
     if (value->def != NULL || value->literal != NULL || r->own[value->id] != NULL) continue;
     MILO_TRY(own(r, value));
-    memcpy(r->own[value->id], inputs[value->index]->data, milo_type_bytes(&value->type));
+    memcpy(r->own[value->id], milo_buffer_host(inputs[value->index]),
+           milo_type_bytes(&value->type));
   }
   for (const milo_op *op = body->first; op != NULL; op = op->next)
     if (op->code != MILO_OP_const) MILO_TRY(step(r, op));
@@ -168,13 +170,28 @@ static milo_status run_all(run *r, milo_buffer *const *inputs, milo_buffer *cons
     const milo_literal *literal = milo_value_constant(value);
     const size_t bytes = milo_type_bytes(&value->type);
     const void *data = literal != NULL ? literal->data : r->data[value->id];
-    if (bytes > 0) memcpy(outputs[i]->data, data, bytes);
+    if (bytes > 0) memcpy(milo_buffer_host(outputs[i]), data, bytes);
   }
   return MILO_OK;
 }
 
-static milo_status ref_run(void *opaque, milo_buffer *const *inputs, milo_buffer *const *outputs,
+// Nothing is kept between runs.
+static milo_status ref_state_create(milo_device *device, const void *opaque, void **out_state,
+                                    milo_diag *diag) {
+  (void)device;
+  (void)opaque;
+  (void)diag;
+  *out_state = NULL;
+  return MILO_OK;
+}
+
+static void ref_state_destroy(void *state) { (void)state; }
+
+static milo_status ref_run(milo_device *device, const void *opaque, void *state,
+                           milo_buffer *const *inputs, milo_buffer *const *outputs,
                            milo_diag *diag) {
+  (void)device;
+  (void)state;
   const code *c = opaque;
   const size_t values = c->value_count;
   run r = {.c = c,
@@ -210,6 +227,8 @@ const milo_device_type milo_device_type_ref = {
     .takes = ref_takes,
     .compile = ref_compile,
     .code_destroy = ref_code_destroy,
+    .state_create = ref_state_create,
+    .state_destroy = ref_state_destroy,
     .run = ref_run,
     .scratch_bytes = ref_scratch_bytes,
 };

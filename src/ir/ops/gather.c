@@ -120,3 +120,9 @@ milo_status milo_infer_scatter_along_axis(const milo_op *op, milo_types *out, mi
     MILO_TRY(milo_infer_expect(op, diag, "updates", indices->rank, indices->dims, "like indices"));
   return milo_infer_add(op, diag, out, *data);
 }
+
+milo_status milo_infer_non_zero(const milo_op *op, milo_types *out, milo_diag *diag) {
+  const milo_type *x = milo_infer_arg(op, "x");
+  const int64_t dims[] = {MILO_DIM_UNKNOWN, x->rank < 0 ? MILO_DIM_UNKNOWN : x->rank};
+  return milo_infer_add(op, diag, out, milo_type_tensor(MILO_INT32, 2, dims));
+}

@@ -28,8 +28,8 @@ milo_infer_fn milo_infer_slice_by_size, milo_infer_slice_by_index, milo_infer_sl
 // join.c
 milo_infer_fn milo_infer_concat, milo_infer_stack, milo_infer_split;
 // gather.c
-milo_infer_fn milo_infer_gather, milo_infer_gather_along_axis, milo_infer_scatter,
-    milo_infer_scatter_along_axis;
+milo_infer_fn milo_infer_gather, milo_infer_gather_along_axis, milo_infer_non_zero,
+    milo_infer_scatter, milo_infer_scatter_along_axis;
 // quant.c
 milo_infer_fn milo_infer_quantize, milo_infer_dequantize, milo_infer_constexpr_affine_dequantize;
 // composite_infer.c

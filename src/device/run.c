@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+// Runs: an executable's segments, one after the other, on the caller's buffers and on those that
+// lie between them.
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "device/buffer.h"
+#include "device/dynamic.h"
+#include "device/executable.h"
+
+typedef struct output_use {
+  const milo_buffer *buffer;
+  size_t output;
+} output_use;
+
+struct milo_run {
+  milo_executable *e;  // retained
+  milo_device *device;
+  void **states;            // one a segment
+  milo_buffer **slots;      // what a run works on: the caller's, borrowed, and its own
+  milo_buffer **own;        // of slots made here, NULL: the caller's
+  milo_buffer **computed;   // outputs of unknown shape, by output
+  milo_type *output_types;  // of the last run
+  milo_buffer **in, **out;  // arguments of a segment
+  output_use *uses;         // scratch for the check of shared buffers
+};
+
+static milo_status alloc_slots(milo_run *r, milo_diag *diag) {
+  const milo_executable *e = r->e;
+  for (size_t i = e->input_count; i < e->slot_count; ++i) {
+    const milo_crossing *slot = &e->slots[i];
+    // An output goes straight to the caller's buffer, but for one that may be an input's memory
+    // which later segments still read.
+    bool shared = false;
+    for (size_t k = 0; k < e->alias_count && e->segment_count > 1; ++k)
+      shared = shared || e->aliases[k].output == slot->output;
+    if (!milo_type_is_static(&slot->type) || (slot->output != SIZE_MAX && !shared)) continue;
+    const size_t bytes = milo_type_bytes(&slot->type);
+    MILO_TRY(slot->on_device && slot->output == SIZE_MAX
+                 ? milo_device_alloc(r->device, bytes, diag, &r->own[i])
+                 : milo_buffer_alloc(bytes, diag, &r->own[i]));
+  }
+  return MILO_OK;
+}
+
+static milo_status fill(milo_run *r, milo_diag *diag) {
+  const milo_executable *e = r->e;
+  size_t most = 0;
+  for (size_t i = 0; i < e->segment_count; ++i) {
+    const milo_segment *s = &e->segments[i];
+    if (s->input_count > most) most = s->input_count;
+    if (s->output_count > most) most = s->output_count;
+  }
+  r->states = calloc(e->segment_count + 1, sizeof *r->states);
+  r->slots = calloc(e->slot_count + 1, sizeof *r->slots);
+  r->own = calloc(e->slot_count + 1, sizeof *r->own);
+  r->computed = calloc(e->output_count + 1, sizeof *r->computed);
+  r->output_types = calloc(e->output_count + 1, sizeof *r->output_types);
+  r->in = calloc(most + 1, sizeof *r->in);
+  r->out = calloc(most + 1, sizeof *r->out);
+  r->uses = calloc(e->output_count + 1, sizeof *r->uses);
+  if (!r->states || !r->slots || !r->own || !r->computed || !r->output_types || !r->in || !r->out ||
+      !r->uses)
+    return milo_fail(diag, e->func->loc, MILO_ERR_NO_MEMORY, "no memory to run %s", e->func->name);
+  for (size_t i = 0; i < e->output_count; ++i) r->output_types[i] = e->outputs[i].type;
+  for (size_t i = 0; i < e->segment_count; ++i) {
+    const milo_segment *s = &e->segments[i];
+    milo_device *on = NULL;
+    if (s->kind == MILO_SEGMENT_DYNAMIC) continue;
+    MILO_TRY(milo_device_for(r->device, s->kind, diag, &on));
+    MILO_TRY(s->type->state_create(on, s->code, &r->states[i], diag));
+  }
+  return alloc_slots(r, diag);
+}
+
+milo_status milo_run_create(milo_executable *executable, milo_device *device, milo_diag *diag,
+                            milo_run **out_run) {
+  *out_run = NULL;
+  assert(executable->type == device->type);
+  milo_run *r = calloc(1, sizeof *r);
+  if (r == NULL) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a run");
+  milo_executable_retain(executable);
+  r->e = executable;
+  r->device = device;
+  const milo_status status = fill(r, diag);
+  if (status == MILO_OK)
+    *out_run = r;
+  else
+    milo_run_destroy(r);
+  return status;
+}
+
+milo_status milo_run_compile(milo_device *device, const milo_func *func,
+                             const milo_executable_options *options, milo_diag *diag,
+                             milo_run **out_run) {
+  *out_run = NULL;
+  milo_executable *executable = NULL;
+  MILO_TRY(milo_device_compile(device, func, NULL, options, diag, &executable));
+  const milo_status status = milo_run_create(executable, device, diag, out_run);
+  milo_executable_release(executable);
+  return status;
+}
+
+milo_status milo_run_build(milo_device *device, milo_program *program, milo_status built,
+                           const milo_func *func, const milo_executable_options *options,
+                           milo_diag *diag, milo_run **out_run) {
+  *out_run = NULL;
+  if (built == MILO_OK) built = milo_run_compile(device, func, options, diag, out_run);
+  milo_program_destroy(program);
+  return built;
+}
+
+void milo_run_destroy(milo_run *r) {
+  if (r == NULL) return;
+  const milo_executable *e = r->e;
+  for (size_t i = 0; r->states != NULL && i < e->segment_count; ++i)
+    if (r->states[i] != NULL) e->segments[i].type->state_destroy(r->states[i]);
+  for (size_t i = 0; r->own != NULL && i < e->slot_count; ++i) milo_buffer_release(r->own[i]);
+  for (size_t i = 0; r->computed != NULL && i < e->output_count; ++i)
+    milo_buffer_release(r->computed[i]);
+  free(r->states);
+  free(r->slots);
+  free(r->own);
+  free(r->computed);
+  free(r->output_types);
+  free(r->in);
+  free(r->out);
+  free(r->uses);
+  milo_executable_release(r->e);
+  free(r);
+}
+
+milo_executable *milo_run_executable(const milo_run *r) { return r->e; }
+const milo_type *milo_run_output_type(const milo_run *r, size_t i) { return &r->output_types[i]; }
+milo_buffer *milo_run_output_buffer(const milo_run *r, size_t i) { return r->computed[i]; }
+
+// ---- checks ----
+
+static milo_status check_buffer(const milo_value *value, const milo_buffer *buffer,
+                                const char *what, milo_diag *diag) {
+  const size_t need = milo_type_bytes(&value->type);
+  if (buffer == NULL)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "%s %s has no buffer", what, value->name);
+  if (buffer->bytes < need)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "the buffer of %s %s has %zu bytes, %zu are needed", what, value->name,
+                     buffer->bytes, need);
+  return MILO_OK;
+}
+
+static bool may_share(const milo_executable *e, size_t input, size_t output) {
+  size_t low = 0, high = e->alias_count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    const milo_alias *a = &e->aliases[middle];
+    if (a->output == output && a->input == input) return true;
+    if (a->output < output || (a->output == output && a->input < input))
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return false;
+}
+
+static int by_address(const void *a, const void *b) {
+  const output_use *x = a, *y = b;
+  const uintptr_t p = (uintptr_t)x->buffer, q = (uintptr_t)y->buffer;
+  if (p != q) return p < q ? -1 : 1;
+  return x->output < y->output ? -1 : x->output > y->output;
+}
+
+static int same_address(const void *key, const void *element) {
+  const uintptr_t p = (uintptr_t)key, q = (uintptr_t)((const output_use *)element)->buffer;
+  return p < q ? -1 : p > q;
+}
+
+// No output may have the memory of another, nor of an input that is not donated to it. n log n.
+static milo_status check_shared(milo_run *r, milo_buffer *const *inputs,
+                                milo_buffer *const *outputs, milo_diag *diag) {
+  const milo_executable *e = r->e;
+  size_t count = 0;
+  for (size_t o = 0; o < e->output_count; ++o)
+    if (milo_type_is_static(&e->outputs[o].type) && outputs[o]->bytes > 0)
+      r->uses[count++] = (output_use){outputs[o], o};
+  if (count > 1) qsort(r->uses, count, sizeof *r->uses, by_address);
+  for (size_t i = 1; i < count; ++i)
+    if (r->uses[i].buffer == r->uses[i - 1].buffer)
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                       "outputs %s and %s have the same buffer",
+                       e->outputs[r->uses[i - 1].output].name, e->outputs[r->uses[i].output].name);
+  for (size_t i = 0; i < e->input_count && count > 0; ++i) {
+    const output_use *use = bsearch(inputs[i], r->uses, count, sizeof *r->uses, same_address);
+    if (use != NULL && !may_share(e, i, use->output))
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "output %s has the buffer of input %s",
+                       e->outputs[use->output].name, e->inputs[i].name);
+  }
+  return MILO_OK;
+}
+
+// ---- running ----
+
+static milo_status unreachable(const char *what, milo_diag *diag) {
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "the memory of %s cannot be reached",
+                   what);
+}
+
+// A copy in host memory of a buffer that lies elsewhere, for a device that knows host memory only.
+static milo_status bring_home(milo_buffer **buffer, const milo_value *value, milo_diag *diag) {
+  milo_buffer *from = *buffer, *home = NULL;
+  if (milo_buffer_host(from) != NULL) return MILO_OK;
+  MILO_TRY(milo_buffer_alloc(from->bytes, diag, &home));
+  *buffer = home;
+  return milo_buffer_read(from, 0, home->data, from->bytes) == MILO_OK
+             ? MILO_OK
+             : unreachable(value->name, diag);
+}
+
+static milo_status run_here(milo_run *r, size_t index, milo_diag *diag) {
+  const milo_segment *s = &r->e->segments[index];
+  milo_device *on = NULL;
+  MILO_TRY(milo_device_for(r->device, s->kind, diag, &on));
+  const milo_block *body = s->func->body;
+  milo_status status = MILO_OK;
+  for (size_t i = 0; i < s->input_count; ++i) r->in[i] = r->slots[s->inputs[i]];
+  for (size_t i = 0; i < s->output_count; ++i) r->out[i] = r->slots[s->outputs[i]];
+  const bool home = s->type->memory == NULL;
+  for (size_t i = 0; home && i < s->input_count && status == MILO_OK; ++i)
+    status = bring_home(&r->in[i], body->params[i], diag);
+  for (size_t i = 0; home && i < s->output_count && status == MILO_OK; ++i)
+    status = bring_home(&r->out[i], body->outputs[i], diag);
+  if (status == MILO_OK) status = s->type->run(on, s->code, r->states[index], r->in, r->out, diag);
+  for (size_t i = 0; i < s->input_count; ++i)
+    if (r->in[i] != r->slots[s->inputs[i]]) milo_buffer_release(r->in[i]);
+  for (size_t i = 0; i < s->output_count; ++i) {
+    milo_buffer *to = r->slots[s->outputs[i]];
+    if (r->out[i] == to) {
+      milo_buffer_changed(to);
+      continue;
+    }
+    if (status == MILO_OK && milo_buffer_write(to, 0, r->out[i]->data, to->bytes) != MILO_OK)
+      status = unreachable(body->outputs[i]->name, diag);
+    milo_buffer_release(r->out[i]);
+  }
+  return status;
+}
+
+// Values of unknown shape go from segment to segment as literals, by slot.
+typedef struct dynamic {
+  milo_arena arena;
+  milo_literal *literals;
+} dynamic;
+
+static milo_status run_dynamic(milo_run *r, const milo_segment *s, dynamic *d, milo_diag *diag) {
+  const milo_executable *e = r->e;
+  milo_arena *arena = &d->arena;
+  if (d->literals == NULL) d->literals = MILO_NEW_ARRAY(arena, milo_literal, e->slot_count);
+  milo_literal *in = MILO_NEW_ARRAY(arena, milo_literal, s->input_count);
+  milo_literal *out = MILO_NEW_ARRAY(arena, milo_literal, s->output_count);
+  for (size_t i = 0; i < s->input_count; ++i) {
+    const size_t slot = s->inputs[i];
+    in[i] = d->literals[slot];
+    if (in[i].kind == MILO_LITERAL_DATA && in[i].data != NULL) continue;
+    const milo_type *type = &e->slots[slot].type;
+    const size_t bytes = milo_type_bytes(type);
+    void *data = milo_arena_alloc(arena, bytes + 1);
+    if (milo_buffer_read(r->slots[slot], 0, data, bytes) != MILO_OK)
+      return unreachable(s->func->body->params[i]->name, diag);
+    in[i] = (milo_literal){.kind = MILO_LITERAL_DATA,
+                           .type = *type,
+                           .data = data,
+                           .bytes = bytes,
+                           .count = milo_type_elements(type)};
+  }
+  MILO_TRY(milo_dynamic_run(s->func, in, arena, out, diag));
+  for (size_t i = 0; i < s->output_count; ++i) {
+    const size_t slot = s->outputs[i];
+    d->literals[slot] = out[i];
+    if (milo_type_is_static(&e->slots[slot].type)) {
+      if (milo_buffer_write(r->slots[slot], 0, out[i].data, out[i].bytes) != MILO_OK)
+        return unreachable(s->func->body->outputs[i]->name, diag);
+    } else if (e->slots[slot].output != SIZE_MAX) {
+      const size_t output = e->slots[slot].output;
+      milo_buffer_release(r->computed[output]);
+      r->computed[output] = NULL;
+      MILO_TRY(milo_buffer_alloc(out[i].bytes, diag, &r->computed[output]));
+      MILO_TRY(milo_buffer_write(r->computed[output], 0, out[i].data, out[i].bytes));
+      r->output_types[output] = out[i].type;
+    }
+  }
+  return MILO_OK;
+}
+
+static milo_status run_segments(milo_run *r, milo_diag *diag) {
+  dynamic d = {0};
+  milo_status status = MILO_OK;
+  for (size_t i = 0; i < r->e->segment_count && status == MILO_OK; ++i)
+    status = r->e->segments[i].kind == MILO_SEGMENT_DYNAMIC
+                 ? run_dynamic(r, &r->e->segments[i], &d, diag)
+                 : run_here(r, i, diag);
+  milo_arena_deinit(&d.arena);
+  return status;
+}
+
+milo_status milo_run_execute(milo_run *r, milo_buffer *const *inputs, milo_buffer *const *outputs,
+                             milo_diag *diag) {
+  const milo_executable *e = r->e;
+  for (size_t i = 0; i < e->input_count; ++i)
+    MILO_TRY(check_buffer(&e->inputs[i], inputs[i], "input", diag));
+  for (size_t o = 0; o < e->output_count; ++o)
+    if (milo_type_is_static(&e->outputs[o].type))
+      MILO_TRY(check_buffer(&e->outputs[o], outputs[o], "output", diag));
+  MILO_TRY(check_shared(r, inputs, outputs, diag));
+  for (size_t i = 0; i < e->slot_count; ++i) {
+    const size_t output = e->slots[i].output;
+    r->slots[i] =
+        i < e->input_count ? inputs[i]
+        : r->own[i] != NULL || output == SIZE_MAX || !milo_type_is_static(&e->slots[i].type)
+            ? r->own[i]
+            : outputs[output];
+  }
+  MILO_TRY(run_segments(r, diag));
+  for (size_t i = e->input_count; i < e->slot_count; ++i) {
+    if (r->own[i] == NULL || e->slots[i].output == SIZE_MAX) continue;
+    if (milo_buffer_write(outputs[e->slots[i].output], 0, r->own[i]->data, r->own[i]->bytes) !=
+        MILO_OK)
+      return unreachable(e->outputs[e->slots[i].output].name, diag);
+  }
+  return MILO_OK;
+}
+
+size_t milo_run_profile(const milo_run *r, milo_profile *rows, size_t max) {
+  size_t count = 0;
+  for (size_t i = 0; i < r->e->segment_count; ++i) {
+    const milo_segment *s = &r->e->segments[i];
+    if (s->kind == MILO_SEGMENT_DYNAMIC || s->type->profile == NULL) continue;
+    const size_t room = count < max ? max - count : 0;
+    count += s->type->profile(s->code, r->states[i], room > 0 ? rows + count : NULL, room);
+  }
+  return count;
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+#include "generate/session.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/number.h"
+#include "model/blocks.h"
+
+enum {
+  CHUNK = 256,      // tokens of the largest program
+  FIRST_ROOM = 256  // tokens that the cache has room for at first
+};
+
+// The programs for one count of new tokens, and their buffers.
+typedef struct batch {
+  size_t count;  // 0: none yet
+  milo_run *embed, *layer, *head;
+  milo_buffer *tokens, *positions, *cosines, *sines, *x[2], *logits;
+} batch;
+
+struct milo_reader {
+  milo_stop stop;
+  milo_device *device;
+  const milo_model *model;
+  size_t limit, length, room;  // room: tokens that the cache holds
+  milo_buffer **caches;        // [1, kv_heads, room, HD]; keys of layer i at 2 i, values at 2 i + 1
+  milo_buffer *position;
+  batch one, chunk, rest;  // for a token, for CHUNK of them, for any other count
+  float *logits;           // after the last token
+  bool known;              // logits are those
+};
+
+static void batch_deinit(batch *b) {
+  milo_run_destroy(b->embed);
+  milo_run_destroy(b->layer);
+  milo_run_destroy(b->head);
+  milo_buffer *const buffers[] = {b->tokens, b->positions, b->cosines, b->sines,
+                                  b->x[0],   b->x[1],      b->logits};
+  for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) milo_buffer_release(buffers[i]);
+  *b = (batch){0};
+}
+
+static milo_status build_batch(const milo_reader *r, batch *b, size_t count, milo_diag *diag) {
+  const milo_model_config *c = &r->model->config;
+  static const milo_alias caches[] = {{1, 1}, {2, 2}};
+  static const milo_role embed_roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER};
+  static const milo_role head_roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER, MILO_ROLE_PARAMETER};
+  milo_role layer_roles[7 + MILO_TENSOR_COUNT] = {MILO_ROLE_VALUE, MILO_ROLE_STATE, MILO_ROLE_STATE,
+                                                  MILO_ROLE_VALUE, MILO_ROLE_VALUE, MILO_ROLE_VALUE,
+                                                  MILO_ROLE_VALUE};
+  for (int i = 0; i < MILO_TENSOR_COUNT; i++) layer_roles[7 + i] = MILO_ROLE_PARAMETER;
+  const milo_executable_options embed_options = {.roles = embed_roles};
+  const milo_executable_options layer_options = {
+      .aliases = caches, .alias_count = 2, .roles = layer_roles};
+  const milo_executable_options head_options = {.roles = head_roles};
+  milo_func *func = NULL;
+  milo_program *program = milo_program_create();
+  milo_status status = milo_block_embed(program, c, (int64_t)count, diag, &func);
+  MILO_TRY(milo_run_build(r->device, program, status, func, &embed_options, diag, &b->embed));
+  program = milo_program_create();
+  status = milo_block_layer_cached(program, c, (int64_t)count, (int64_t)r->room, diag, &func);
+  MILO_TRY(milo_run_build(r->device, program, status, func, &layer_options, diag, &b->layer));
+  // Of many tokens only the last one's logits are wanted as a rule: the head runs a row at a time.
+  program = milo_program_create();
+  status = milo_block_logits(program, c, 1, diag, &func);
+  return milo_run_build(r->device, program, status, func, &head_options, diag, &b->head);
+}
+
+static milo_status alloc_batch(const milo_reader *r, batch *b, size_t count, milo_diag *diag) {
+  const milo_model_config *c = &r->model->config;
+  const size_t angles = count * (size_t)(c->head_dim / 2) * sizeof(float);
+  const size_t x = count * (size_t)c->dim * sizeof(float);
+  const struct {
+    milo_buffer **buffer;
+    size_t bytes;
+  } wanted[] = {{&b->tokens, count * sizeof(int32_t)},
+                {&b->positions, count * sizeof(int32_t)},
+                {&b->cosines, angles},
+                {&b->sines, angles},
+                {&b->x[0], x},
+                {&b->x[1], x},
+                {&b->logits, (size_t)c->vocab * sizeof(float)}};
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    MILO_TRY(milo_device_alloc(r->device, wanted[i].bytes, diag, wanted[i].buffer));
+  return MILO_OK;
+}
+
+// The programs for count tokens.
+static milo_status get_batch(milo_reader *r, size_t count, milo_diag *diag, batch **out) {
+  batch *b = count == 1 ? &r->one : count == CHUNK ? &r->chunk : &r->rest;
+  *out = b;
+  if (b->count == count) return MILO_OK;
+  batch_deinit(b);
+  milo_status status = build_batch(r, b, count, diag);
+  if (status == MILO_OK) status = alloc_batch(r, b, count, diag);
+  if (status == MILO_OK)
+    b->count = count;
+  else
+    batch_deinit(b);
+  return status;
+}
+
+// ---- the cache ----
+
+// The rows of each head into a buffer with room for more.
+static milo_status move_cache(const milo_reader *r, milo_buffer *from, milo_buffer *to) {
+  const milo_model_config *c = &r->model->config;
+  const size_t row = (size_t)c->head_dim * sizeof(float), heads = (size_t)c->kv_heads;
+  const size_t old_head = r->room * row, new_head = milo_buffer_bytes(to) / heads;
+  char *old = milo_buffer_map(from, MILO_READ), *new = milo_buffer_map(to, MILO_READ_WRITE);
+  milo_status status = old && new ? MILO_OK : MILO_ERR_NO_MEMORY;
+  for (size_t h = 0; status == MILO_OK && h < heads; h++)
+    memcpy(new + h *new_head, old + h * old_head, r->length * row);
+  if (old && milo_buffer_unmap(from, old, MILO_READ) != MILO_OK) status = MILO_ERR_NO_MEMORY;
+  if (new &&milo_buffer_unmap(to, new, MILO_READ_WRITE) != MILO_OK) status = MILO_ERR_NO_MEMORY;
+  return status;
+}
+
+// Makes room for `length` tokens: as many again as there were, so that growing costs in proportion.
+static milo_status grow(milo_reader *r, size_t length, milo_diag *diag) {
+  const milo_model_config *c = &r->model->config;
+  size_t room = r->room > 0 ? r->room : FIRST_ROOM;
+  while (room < length) room *= 2;
+  if (room > r->limit) room = r->limit;
+  if (room == r->room) return MILO_OK;
+  const size_t count = 2 * (size_t)c->layers;
+  size_t bytes = 0;
+  if (!milo_size_mul((size_t)(c->kv_heads * c->head_dim) * sizeof(float), room, &bytes))
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "a cache for %zu tokens is too large",
+                     room);
+  milo_buffer **caches = calloc(count, sizeof *caches);
+  milo_status status =
+      caches ? MILO_OK : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for caches");
+  for (size_t i = 0; status == MILO_OK && i < count; i++) {
+    status = milo_device_alloc(r->device, bytes, diag, &caches[i]);
+    if (status == MILO_OK && r->length > 0 &&
+        (status = move_cache(r, r->caches[i], caches[i])) != MILO_OK)
+      status = milo_fail(diag, MILO_NO_LOC, status, "no memory for caches");
+  }
+  milo_buffer **drop = status == MILO_OK ? r->caches : caches;
+  for (size_t i = 0; drop && i < count; i++) milo_buffer_release(drop[i]);
+  free(drop);
+  MILO_TRY(status);
+  r->caches = caches;
+  r->room = room;
+  batch_deinit(&r->one);  // compiled for the old room
+  batch_deinit(&r->chunk);
+  batch_deinit(&r->rest);
+  return MILO_OK;
+}
+
+// ---- reading ----
+
+static milo_status write_inputs(const milo_reader *r, const batch *b, const uint32_t *tokens) {
+  const milo_model_config *c = &r->model->config;
+  const int32_t position = (int32_t)r->length;
+  const size_t half = (size_t)(c->head_dim / 2);
+  int32_t *ids = milo_buffer_map(b->tokens, MILO_WRITE);
+  int32_t *positions = milo_buffer_map(b->positions, MILO_WRITE);
+  float *cosines = milo_buffer_map(b->cosines, MILO_WRITE);
+  float *sines = milo_buffer_map(b->sines, MILO_WRITE);
+  const bool mapped = ids && positions && cosines && sines;
+  for (size_t i = 0; mapped && i < b->count; i++) {
+    ids[i] = (int32_t)tokens[i];
+    positions[i] = (int32_t)(r->length + i);
+    for (size_t k = 0; k < half; k++) {
+      const double angle = milo_model_angle(c, positions[i], (int64_t)k);
+      cosines[i * half + k] = (float)cos(angle);
+      sines[i * half + k] = (float)sin(angle);
+    }
+  }
+  milo_status status = mapped ? MILO_OK : MILO_ERR_NO_MEMORY;
+  const struct {
+    milo_buffer *buffer;
+    void *data;
+  } maps[] = {
+      {b->tokens, ids}, {b->positions, positions}, {b->cosines, cosines}, {b->sines, sines}};
+  for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+    if (maps[i].data && milo_buffer_unmap(maps[i].buffer, maps[i].data, MILO_WRITE) != MILO_OK)
+      status = MILO_ERR_NO_MEMORY;
+  if (status != MILO_OK) return status;
+  return milo_buffer_write(r->position, 0, &position, sizeof position);
+}
+
+static milo_status run_layers(const milo_reader *r, const batch *b, milo_diag *diag) {
+  milo_buffer *inputs[7 + MILO_TENSOR_COUNT] = {
+      b->tokens, milo_model_param(r->model, MILO_TENSOR_embedding, 0)->buffer};
+  MILO_TRY(milo_run_execute(b->embed, inputs, &b->x[0], diag));
+  inputs[3] = r->position;
+  inputs[4] = b->positions;
+  inputs[5] = b->cosines;
+  inputs[6] = b->sines;
+  for (size_t layer = 0; layer < (size_t)r->model->config.layers; layer++) {
+    if (milo_stop_asked(r->stop)) return MILO_ERR_INTERRUPTED;
+    inputs[0] = b->x[layer % 2];
+    inputs[1] = r->caches[2 * layer];
+    inputs[2] = r->caches[2 * layer + 1];
+    milo_model_layer(r->model, layer, inputs + 7);
+    milo_buffer *const outputs[] = {b->x[(layer + 1) % 2], inputs[1], inputs[2]};
+    MILO_TRY(milo_run_execute(b->layer, inputs, outputs, diag));
+  }
+  return MILO_OK;
+}
+
+// The logits after token i of the batch.
+static milo_status run_head(const milo_reader *r, const batch *b, size_t i, float *out,
+                            milo_diag *diag) {
+  const milo_model_config *c = &r->model->config;
+  const size_t row = (size_t)c->dim * sizeof(float), vocab = (size_t)c->vocab;
+  milo_buffer *x = NULL;
+  MILO_TRY(milo_buffer_slice(b->x[c->layers % 2], i * row, row, diag, &x));
+  milo_buffer *const head[] = {x, milo_model_param(r->model, MILO_TENSOR_final_norm, 0)->buffer,
+                               milo_model_param(r->model, milo_model_classifier(c), 0)->buffer};
+  milo_status status = milo_run_execute(b->head, head, &b->logits, diag);
+  milo_buffer_release(x);
+  if (status == MILO_OK) status = milo_buffer_read(b->logits, 0, out, vocab * sizeof *out);
+  for (size_t k = 0; status == MILO_OK && k < vocab; k++)
+    if (!isfinite(out[k]))
+      status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NUMERIC,
+                         "a logit is not finite after %zu tokens", r->length + i + 1);
+  return status;
+}
+
+static milo_status read_batch(milo_reader *r, const uint32_t *tokens, size_t count, float *all,
+                              bool last, milo_diag *diag) {
+  const size_t vocab = (size_t)r->model->config.vocab;
+  batch *b = NULL;
+  MILO_TRY(grow(r, r->length + count, diag));
+  MILO_TRY(get_batch(r, count, diag, &b));
+  if (write_inputs(r, b, tokens) != MILO_OK)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for %zu tokens", count);
+  MILO_TRY(run_layers(r, b, diag));
+  for (size_t i = 0; all && i < count; i++) MILO_TRY(run_head(r, b, i, all + i * vocab, diag));
+  if (last && all) memcpy(r->logits, all + (count - 1) * vocab, vocab * sizeof *all);
+  if (last && !all) MILO_TRY(run_head(r, b, count - 1, r->logits, diag));
+  r->length += count;
+  return MILO_OK;
+}
+
+milo_status milo_reader_feed(milo_reader *r, const uint32_t *tokens, size_t count, float *all,
+                             milo_diag *diag) {
+  const size_t before = r->length, vocab = (size_t)r->model->config.vocab;
+  if (count < 1) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "there are no tokens");
+  if (count > r->limit - r->length)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "%zu tokens after %zu: the sequence has at most %zu", count, r->length,
+                     r->limit);
+  for (size_t i = 0; i < count; i++)
+    if (tokens[i] >= vocab)
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                       "token %zu is %u, the model's vocabulary has %zu", i, tokens[i], vocab);
+  r->known = false;
+  milo_status status = MILO_OK;
+  for (size_t done = 0; done < count && status == MILO_OK;) {
+    const size_t part = count - done < CHUNK ? count - done : CHUNK;
+    status = read_batch(r, tokens + done, part, all ? all + done * vocab : NULL,
+                        done + part == count, diag);
+    done += part;
+  }
+  r->known = status == MILO_OK;
+  if (status != MILO_OK) r->length = before;
+  return status;
+}
+
+// ---- the rest ----
+
+milo_status milo_reader_create(milo_device *device, const milo_model *model, size_t limit,
+                               milo_diag *diag, milo_reader **out_reader) {
+  *out_reader = NULL;
+  const size_t most = (size_t)model->config.seq;
+  if (limit > most)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "%zu tokens wanted, the model's sequences have at most %zu", limit, most);
+  milo_reader *r = calloc(1, sizeof *r);
+  if (!r) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a session");
+  r->device = device;
+  r->model = model;
+  r->limit = limit > 0 ? limit : most;
+  r->logits = calloc((size_t)model->config.vocab, sizeof *r->logits);
+  milo_status status =
+      r->logits ? milo_device_alloc(device, sizeof(int32_t), diag, &r->position)
+                : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a session");
+  if (status == MILO_OK)
+    *out_reader = r;
+  else
+    milo_reader_destroy(r);
+  return status;
+}
+
+void milo_reader_destroy(milo_reader *r) {
+  if (!r) return;
+  for (int64_t i = 0; r->caches && i < 2 * r->model->config.layers; i++)
+    milo_buffer_release(r->caches[i]);
+  free(r->caches);
+  batch_deinit(&r->one);
+  batch_deinit(&r->chunk);
+  batch_deinit(&r->rest);
+  milo_buffer_release(r->position);
+  free(r->logits);
+  free(r);
+}
+
+void milo_reader_set_stop(milo_reader *r, milo_stop stop) { r->stop = stop; }
+size_t milo_reader_length(const milo_reader *r) { return r->length; }
+size_t milo_reader_limit(const milo_reader *r) { return r->limit; }
+const milo_model *milo_reader_model(const milo_reader *r) { return r->model; }
+const float *milo_reader_logits(const milo_reader *r) { return r->known ? r->logits : NULL; }
+
+void milo_reader_rewind(milo_reader *r, size_t length) {
+  assert(length <= r->length);
+  if (length < r->length) r->known = false;
+  r->length = length;
+}
