@@ -2,7 +2,7 @@
 // Times kernels, one JSON line each: best of several runs in ns, what that makes in GFLOP/s or
 // GB/s, and the ratio to the peak that the same run measures (a register tile on operands in L1 for
 // arithmetic, a long sum for memory). Matrix products also by BLAS, if it is there. Arguments:
-// threads (default 1), a part of a name to choose.
+// threads (default 1), a part of a name to choose ("": all), a set.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,8 @@
 typedef struct bench {
   milo_exec exec;
   int threads;
-  const char *only;
+  const char *only, *only_set;
+  const char *set;       // of the table that is walked
   milo_sgemm_fn *sgemm;  // the system's BLAS or NULL
   double peak_gflops, peak_gbytes;
   float *x, *y, *z;  // FLOATS each
@@ -62,9 +63,10 @@ static double best_s(const bench *b, work_fn *work, const void *args) {
 static void report(const bench *b, const char *name, work_fn *work, const void *args, double flops,
                    double bytes) {
   if (b->only != NULL && strstr(name, b->only) == NULL) return;
+  if (b->only_set != NULL && strcmp(b->set, b->only_set) != 0) return;
   const double s = best_s(b, work, args);
-  printf("{\"kernel\": \"%s\", \"set\": \"%s\", \"threads\": %d, \"ns\": %.0f", name,
-         b->exec.sgemm != NULL ? "blas" : b->exec.rows->name, b->threads, s * 1e9);
+  printf("{\"kernel\": \"%s\", \"set\": \"%s\", \"threads\": %d, \"ns\": %.0f", name, b->set,
+         b->threads, s * 1e9);
   if (flops > 0)
     printf(", \"gflops\": %.1f, \"of_peak\": %.3f", flops / s * 1e-9,
            flops / s * 1e-9 / b->peak_gflops);
@@ -120,20 +122,34 @@ static void run_product(const bench *b, const void *args) {
   milo_gemm_run(&b->exec, &p->g, NULL, NULL, b->z, p->workspace);
 }
 
-// The kernel set's product, then BLAS's, where it is installed and large enough to be asked.
+// Every row of the table of products that this machine has, then BLAS, where it is installed and
+// the product large enough to be asked.
 static void matrix(bench *b, size_t m, size_t n, size_t k, bool ta, bool tb) {
   char name[64];
   product p = {.g = {.m = m, .n = n, .k = k, .batch = 1, .ldc = n}};
   p.g.a = (milo_matrix){b->x, MILO_FP32, (ptrdiff_t)(ta ? 1 : k), (ptrdiff_t)(ta ? m : 1)};
   p.g.b = (milo_matrix){b->y, MILO_FP32, (ptrdiff_t)(tb ? 1 : n), (ptrdiff_t)(tb ? k : 1)};
-  p.workspace = memory(milo_gemm_workspace_bytes(&b->exec, &p.g));
   snprintf(name, sizeof name, "gemm_%c%c_%zux%zux%zu", ta ? 't' : 'n', tb ? 't' : 'n', m, n, k);
   const double flops = 2.0 * (double)m * (double)n * (double)k;
-  report(b, name, run_product, &p, flops, 0);
+  const milo_exec best = b->exec;
+  for (size_t v = 0; milo_product_variants[v] != NULL; v++) {
+    const milo_product *row = milo_product_variants[v];
+    if ((row->caps & ~milo_cpu_detect()) != 0) continue;
+    b->set = row->name;
+    p.g.mode = row->mode;
+    b->exec.products[row->mode] = row;
+    p.workspace = memory(milo_gemm_workspace_bytes(&b->exec, &p.g));
+    report(b, name, run_product, &p, flops, 0);
+    free(p.workspace);
+    b->exec = best;
+  }
+  p.g.mode = MILO_NUMERIC_EXACT;
+  b->set = "blas";
   b->exec.sgemm = b->sgemm;
+  p.workspace = memory(milo_gemm_workspace_bytes(&b->exec, &p.g));
   if (milo_blas_takes(&b->exec, &p.g)) report(b, name, run_product, &p, flops, 0);
-  b->exec.sgemm = NULL;
   free(p.workspace);
+  b->exec = best;
 }
 
 typedef struct heads {
@@ -154,11 +170,12 @@ static void run_heads(const bench *b, const void *args) {
     milo_attention_run(&b->exec, &h->a, 0, b->x, b->y, b->y, out, h->lse, h->workspace);
 }
 
-static void attention(const bench *b, size_t batch, size_t nh, size_t kv, size_t head) {
+static void attention(bench *b, size_t batch, size_t nh, size_t kv, size_t head) {
   enum { S = 256 };
   const milo_heads q = {(ptrdiff_t)(S * nh * head), (ptrdiff_t)head, (ptrdiff_t)(nh * head)};
   const milo_heads k = {(ptrdiff_t)(S * kv * head), (ptrdiff_t)head, (ptrdiff_t)(kv * head)};
   heads h = {.a = {batch, nh, kv, S, S, head, 0.125f, true, q, k, k, q, q, q, k, k}};
+  b->set = b->exec.rows->name;
   h.lse = memory(batch * nh * S * sizeof(float));
   h.workspace = memory(milo_attention_grad_workspace_bytes(&b->exec, &h.a));
   // Multiplications and additions of the half of the scores that is seen.
@@ -204,8 +221,9 @@ static void run_exp_sum(const bench *b, const void *args) {
 
 int main(int argc, char **argv) {
   bench b = {.threads = argc > 1 ? atoi(argv[1]) : 1, .only = argc > 2 ? argv[2] : NULL};
+  b.only_set = argc > 3 ? argv[3] : NULL;
   if (b.threads < 1) {
-    fprintf(stderr, "usage: bench_kernels [THREADS [NAME]]\n");
+    fprintf(stderr, "usage: bench_kernels [THREADS [NAME [SET]]]\n");
     return 2;
   }
   milo_pool *pool;
@@ -236,7 +254,8 @@ int main(int argc, char **argv) {
   matrix(&b, 4096, 172, 64, false, true);
   matrix(&b, 64, 64, 4096, true, false);
   matrix(&b, 172, 64, 4096, true, false);
-  matrix(&b, 1, 8000, 768, false, true);  // a token at a time
+  matrix(&b, 1, 8000, 768, false, true);   // a token at a time
+  matrix(&b, 96, 8000, 768, false, true);  // few rows, many columns
   attention(&b, 8, 12, 12, 64);
   attention(&b, 16, 8, 4, 8);
   static const struct {
@@ -245,12 +264,17 @@ int main(int argc, char **argv) {
   } unaries[] = {{"exp", MILO_UNARY_exp},   {"log", MILO_UNARY_log},
                  {"tanh", MILO_UNARY_tanh}, {"sigmoid", MILO_UNARY_sigmoid},
                  {"erf", MILO_UNARY_erf},   {"silu", MILO_UNARY_silu}};
-  for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++)
-    report(&b, unaries[i].name, run_unary, &unaries[i].code, 0, 16384.0 * 8);
-  report(&b, "exp_sum", run_exp_sum, NULL, 0, 16384.0 * 8);
-  report(&b, "rms_norm", run_rms, NULL, 0, (double)ROWS * ROW * 8);
-  report(&b, "add", run_add, NULL, 0, (double)FLOATS * 12);
-  report(&b, "adamw", run_adamw, NULL, 0, FLOATS / 4.0 * 28);
+  for (size_t v = 0; milo_rows_variants[v] != NULL; v++) {
+    if ((milo_rows_variants[v]->caps & ~milo_cpu_detect()) != 0) continue;
+    b.exec.rows = milo_rows_variants[v];
+    b.set = b.exec.rows->name;
+    for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++)
+      report(&b, unaries[i].name, run_unary, &unaries[i].code, 0, 16384.0 * 8);
+    report(&b, "exp_sum", run_exp_sum, NULL, 0, 16384.0 * 8);
+    report(&b, "rms_norm", run_rms, NULL, 0, (double)ROWS * ROW * 8);
+    report(&b, "add", run_add, NULL, 0, (double)FLOATS * 12);
+    report(&b, "adamw", run_adamw, NULL, 0, FLOATS / 4.0 * 28);
+  }
   free(b.x);
   free(b.y);
   free(b.z);

@@ -18,6 +18,7 @@ const milo_product *const milo_product_variants[] = {
 #if defined(__x86_64__)
     &milo_product_avx2,
     &milo_product_avx512,
+    &milo_product_avx512_bf16,
 #endif
     NULL,
 };

@@ -8,5 +8,6 @@
 
 extern const milo_rows milo_rows_generic, milo_rows_avx2, milo_rows_avx512;
 extern const milo_product milo_product_generic, milo_product_avx2, milo_product_avx512;
+extern const milo_product milo_product_avx512_bf16;
 
 #endif
