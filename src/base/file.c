@@ -21,7 +21,9 @@ enum { CHUNK = 1 << 30 };
 
 static milo_status fail_errno(milo_diag *diag, const char *what, const char *path) {
   const int error = errno;
-  const milo_status status = error == ENOENT || error == ENOTDIR ? MILO_ERR_NOT_FOUND : MILO_ERR_IO;
+  const milo_status status = error == ENOENT || error == ENOTDIR ? MILO_ERR_NOT_FOUND
+                             : error == ENOMEM                   ? MILO_ERR_NO_MEMORY
+                                                                 : MILO_ERR_IO;
   const char *reason = strerror(error);  // NOLINT(concurrency-mt-unsafe): libcs keep it per thread
   milo_fail(diag, MILO_NO_LOC, status, "cannot %s '%s': %s", what, path, reason);
   return status;
@@ -277,11 +279,11 @@ static int open_temporary(const char *path, const struct stat *existing, char **
 
 milo_status milo_writer_open(const char *path, milo_diag *diag, milo_writer **out) {
   *out = NULL;
-  milo_writer *writer = calloc(1, sizeof *writer);
   struct stat info;
   const bool is_open = milo_file_descriptor(path) >= 0;
   const bool exists = !is_open && stat(path, &info) == 0;
   const bool is_regular = exists && S_ISREG(info.st_mode);
+  milo_writer *writer = calloc(1, sizeof *writer);
   if (!writer || !(writer->path = is_regular ? realpath(path, NULL) : strdup(path))) {
     const milo_status status = fail_errno(diag, "write", path);
     free(writer);

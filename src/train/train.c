@@ -87,25 +87,34 @@ static milo_checkpoint checkpoint_of(const run *r, const char *model) {
       .model = model};
 }
 
+// What others read: the model without what training needs.
+static milo_status write_model(const run *r) {
+  char *bin = milo_folder_path(r->options.out_dir, MILO_TRAIN_MODEL);
+  char *json = milo_folder_path(r->options.out_dir, MILO_TRAIN_CONFIG);
+  milo_str text = {0};
+  milo_model_config_print(&r->model->config, &text);
+  milo_status status = MILO_OK;
+  if (!milo_llama2c_obstacle(&r->model->config))
+    status = milo_llama2c_write(r->model, bin, false, r->diag);
+  else
+    unlink(bin);  // of a run that this one replaces
+  if (status == MILO_OK) status = milo_file_write(json, text.data, text.bytes, r->diag);
+  milo_str_deinit(&text);
+  free(bin);
+  free(json);
+  return status;
+}
+
 static milo_status write_files(run *r) {
-  const char *dir = r->options.out_dir;
   r->save_due = false;
-  char *checkpoint = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT),
-       *bin = milo_folder_path(dir, MILO_TRAIN_MODEL);
-  char *json = milo_folder_path(dir, MILO_TRAIN_CONFIG);
+  char *checkpoint = milo_folder_path(r->options.out_dir, MILO_TRAIN_CHECKPOINT);
   milo_str text = {0};
   milo_model_config_print(&r->model->config, &text);
   const milo_checkpoint what = checkpoint_of(r, text.data);
   milo_status status = milo_checkpoint_write(checkpoint, &what, &r->options, &r->state, r->diag);
-  if (status == MILO_OK && !milo_llama2c_obstacle(&r->model->config))
-    status = milo_llama2c_write(r->model, bin, false, r->diag);
-  else if (status == MILO_OK)
-    unlink(bin);  // of a run that this one replaces
-  if (status == MILO_OK) status = milo_file_write(json, text.data, text.bytes, r->diag);
   milo_str_deinit(&text);
   free(checkpoint);
-  free(bin);
-  free(json);
+  if (status == MILO_OK) status = write_model(r);
   r->saved |= status == MILO_OK;
   r->saved_step = r->state.step;
   r->changed &= status != MILO_OK;
@@ -290,7 +299,10 @@ static milo_status prepare(run *r, milo_device *device, const uint32_t *ids, siz
   MILO_TRY(milo_plan_create(device, r->model, o->batch, o->seq, o->accumulate, r->diag, &r->plan));
   MILO_TRY(milo_optimizer_create(device, &r->model->params, milo_plan_gradients(r->plan), o,
                                  r->diag, &r->optimizer));
-  return store ? resume(r, store) : claim_dir(r, o);
+  if (!store) return claim_dir(r, o);
+  MILO_TRY(resume(r, store));
+  // The end of a run may have come between its last checkpoint and the model's files.
+  return r->state.step == o->steps ? write_model(r) : MILO_OK;
 }
 
 milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_t *ids,
