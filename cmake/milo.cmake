@@ -147,7 +147,7 @@ if(CMAKE_CROSSCOMPILING_EMULATOR)
 endif()
 
 # Labels, time limit and environment of a test. A source may set more properties in one line:
-#   // ctest: LABELS slow;shared TIMEOUT 600       (# instead of // in scripts)
+#   // ctest: LABELS threads;shared TIMEOUT 600       (# instead of // in scripts)
 function(milo_test_properties test source label)
   set(environment MILO_SOURCE=${PROJECT_SOURCE_DIR} MILO_BUILD=${PROJECT_BINARY_DIR})
   if(TARGET milo)
