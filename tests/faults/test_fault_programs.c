@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: TIMEOUT 600
+// ctest: LABELS native TIMEOUT 600
 // Programs where every call of the system fails once (scenario.h): fmt, grad, run, and each
 // operation on each device.
 #include "faults/scenario.h"

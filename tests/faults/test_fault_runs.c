@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: TIMEOUT 600
+// ctest: LABELS native TIMEOUT 600
 // Tokenizers, training, generation and evaluation where every call of the system fails once
 // (scenario.h).
 #include "faults/scenario.h"
