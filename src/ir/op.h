@@ -71,6 +71,8 @@ bool milo_grad_wants(const milo_grad *g, const milo_value *value);
 void milo_grad_add(milo_grad *g, milo_value *value, milo_value *grad);
 
 // Defines a composite: emits public operations (or simpler composites) that compute op's results.
+// A public operation may have one too, for devices that do the others better; it is then defined by
+// what ref does.
 typedef milo_status milo_decompose_fn(milo_builder *b, const milo_op *op, milo_value **out);
 
 typedef struct milo_op_info {

@@ -43,6 +43,9 @@ typedef struct milo_rows {
   void (*scale)(float *out, const float *x, size_t n, float factor, float offset);
   // out += factor * x
   void (*axpy)(float *out, float factor, const float *x, size_t n);
+  // out[i] = start + sum over t of weights[t] * x[offsets[t] + i], in that order.
+  void (*weigh)(float *out, const float *x, const ptrdiff_t *offsets, const float *weights,
+                size_t terms, size_t n, float start);
 
   void (*fp16_to_f32)(float *out, const milo_fp16 *x, size_t n);
   void (*f32_to_fp16)(milo_fp16 *out, const float *x, size_t n);
@@ -54,6 +57,8 @@ typedef struct milo_rows {
   double (*sum_square)(const float *x, size_t n);
   double (*sum_abs)(const float *x, size_t n);
   double (*dot)(const float *x, const float *y, size_t n);
+  // Sum over r < rows of dot(x + r * ldx, y + r * ldy, n), in an order of its own.
+  double (*dot_rows)(const float *x, size_t ldx, const float *y, size_t ldy, size_t rows, size_t n);
   // Greatest (least) element; NaN if one is NaN; -inf (inf) if n is 0.
   float (*max)(const float *x, size_t n);
   float (*min)(const float *x, size_t n);

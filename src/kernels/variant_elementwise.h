@@ -126,6 +126,36 @@ TARGET static void axpy(float *out, float factor, const float *x, size_t n) {
   if (i < n) vstore_n(out + i, vfma(f, vload_n(x + i, n - i), vload_n(out + i, n - i)), n - i);
 }
 
+TARGET static void weigh(float *out, const float *x, const ptrdiff_t *offsets, const float *weights,
+                         size_t terms, size_t n, float start) {
+  size_t i = 0;
+  for (; i + 4 * VW <= n; i += 4 * VW) {
+    vf s0 = vset(start), s1 = s0, s2 = s0, s3 = s0;
+    for (size_t t = 0; t < terms; ++t) {
+      const float *from = x + offsets[t] + i;
+      const vf f = vset(weights[t]);
+      s0 = vfma(f, vload(from), s0);
+      s1 = vfma(f, vload(from + VW), s1);
+      s2 = vfma(f, vload(from + 2 * VW), s2);
+      s3 = vfma(f, vload(from + 3 * VW), s3);
+    }
+    vstore(out + i, s0);
+    vstore(out + i + VW, s1);
+    vstore(out + i + 2 * VW, s2);
+    vstore(out + i + 3 * VW, s3);
+  }
+  for (; i + VW <= n; i += VW) {
+    vf s = vset(start);
+    for (size_t t = 0; t < terms; ++t) s = vfma(vset(weights[t]), vload(x + offsets[t] + i), s);
+    vstore(out + i, s);
+  }
+  if (i == n) return;
+  vf s = vset(start);
+  for (size_t t = 0; t < terms; ++t)
+    s = vfma(vset(weights[t]), vload_n(x + offsets[t] + i, n - i), s);
+  vstore_n(out + i, s, n - i);
+}
+
 // ---- half precision ----
 
 TARGET static void fp16_to_f32(float *out, const milo_fp16 *x, size_t n) {

@@ -60,6 +60,32 @@ TARGET static double dot(const float *x, const float *y, size_t n) {
   return total;
 }
 
+TARGET static double dot_rows(const float *x, size_t ldx, const float *y, size_t ldy, size_t rows,
+                              size_t n) {
+  const size_t by = n > 0 ? BLOCK / n : rows;  // rows summed in lanes
+  double total = 0;
+  if (n > BLOCK) {
+    for (size_t r = 0; r < rows; ++r) total += dot(x + r * ldx, y + r * ldy, n);
+    return total;
+  }
+  for (size_t r = 0; r < rows;) {
+    const size_t end = rows - r < by ? rows : r + by;
+    vf s0 = vset(0.0f), s1 = s0;
+    for (; r < end; ++r) {
+      const float *a = x + r * ldx, *b = y + r * ldy;
+      size_t i = 0;
+      for (; i + 2 * VW <= n; i += 2 * VW) {
+        s0 = vfma(vload(a + i), vload(b + i), s0);
+        s1 = vfma(vload(a + i + VW), vload(b + i + VW), s1);
+      }
+      for (; i + VW <= n; i += VW) s0 = vfma(vload(a + i), vload(b + i), s0);
+      if (i < n) s1 = vfma(vload_n(a + i, n - i), vload_n(b + i, n - i), s1);
+    }
+    total += (double)vsum(s0 + s1);
+  }
+  return total;
+}
+
 FN bool vany(vi mask) {
   int32_t t[VW], any = 0;
   memcpy(t, &mask, sizeof t);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Expansion: replaces composites that the device does not take whole by what defines them.
+// Expansion: replaces composites that the device does not take whole by what defines them, and
+// public operations that it would rather have in pieces.
 //
 //   before:  anything
-//   after:   every composite is one that options->keep wants, or one without a decomposition
+//   after:   every operation with a decomposition is one that options->keep wants; without keep,
+//            public operations stay
 //   cost:    one walk
 #include "ir/op.h"
 #include "pass/pass.h"
@@ -10,8 +12,9 @@
 
 static bool wanted(const milo_op *op, const milo_pass_options *options) {
   const milo_op_info *info = milo_op_info_get(op->code);
-  if ((info->traits & MILO_OP_COMPOSITE) == 0 || info->decompose == NULL) return false;
-  return options->keep == NULL || !options->keep(options->user, op);
+  if (info->decompose == NULL) return false;
+  if (options->keep == NULL) return (info->traits & MILO_OP_COMPOSITE) != 0;
+  return !options->keep(options->user, op);
 }
 
 static milo_status expand(milo_rewriter *r, milo_op *op, milo_diag *diag) {

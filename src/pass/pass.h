@@ -13,7 +13,7 @@ typedef milo_status milo_eval_fn(const milo_op *op, milo_arena *arena, milo_lite
 
 typedef struct milo_pass_options {
   milo_eval_fn *eval;  // NULL: nothing is folded
-  // Composites to leave whole; NULL: none, all are expanded.
+  // Operations with a decomposition to leave whole; NULL: the public ones, and no composites.
   bool (*keep)(const void *user, const milo_op *op);
   const void *user;
   bool keep_constexpr;  // constexpr operations stay: whoever runs the function decompresses

@@ -10,6 +10,42 @@ static double bound(size_t n, double terms) {
   return ((n < 4096 ? (double)n : 4096.0) / 4 + 8) * 0x1p-24 * terms + 1e-37;
 }
 
+// Sums of shifted rows, and dot products of matrices, whose rows end at the guard.
+static void check_shifted(const milo_rows *k) {
+  static const size_t counts[] = {0, 1, 2, 5, 9};
+  for (size_t s = 0; s < SIZES; s++)
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+      const size_t n = sizes[s], terms = counts[c], ld = n + 3;
+      const size_t span = terms > 0 ? (terms - 1) * ld + n : 0;
+      const guarded x = guard(span), y = guard(terms * n), out = guard(n), weights = guard(terms);
+      ptrdiff_t offsets[16];
+      randomize(x.data, span, 1);
+      randomize(y.data, terms * n, 2);
+      randomize(weights.data, terms, 3);
+      // Backwards, so that the first offset is the greatest.
+      for (size_t t = 0; t < terms; t++) offsets[t] = (ptrdiff_t)((terms - 1 - t) * ld);
+      k->weigh(out.data, x.data, offsets, weights.data, terms, n, 0.5f);
+      double dot = 0, dots = 0;
+      for (size_t i = 0; i < n; i++) {
+        double sum = 0.5, all = 0.5;
+        for (size_t t = 0; t < terms; t++) {
+          const double term = (double)weights.data[t] * (double)x.data[(size_t)offsets[t] + i];
+          const double product = (double)x.data[t * ld + i] * (double)y.data[t * n + i];
+          sum += term;
+          all += fabs(term);
+          dot += product;
+          dots += fabs(product);
+        }
+        CHECK_NEAR((double)out.data[i], sum, bound(terms, all));
+      }
+      CHECK_NEAR(k->dot_rows(x.data, ld, y.data, n, terms, n), dot, bound(terms * n, dots));
+      unguard(x);
+      unguard(y);
+      unguard(out);
+      unguard(weights);
+    }
+}
+
 static void check_sums(const milo_rows *k) {
   for (size_t s = 0; s < SIZES; s++) {
     const size_t n = sizes[s];
@@ -59,6 +95,7 @@ static void check_sums(const milo_rows *k) {
 }
 
 static void test_sums(void) { each_variant(check_sums); }
+static void test_shifted(void) { each_variant(check_shifted); }
 
 static void check_norms(const milo_rows *k) {
   for (size_t s = 1; s < SIZES; s++) {
@@ -186,6 +223,7 @@ static void test_training(void) { each_variant(check_training); }
 
 int main(void) {
   RUN(test_sums);
+  RUN(test_shifted);
   RUN(test_norms);
   RUN(test_rope);
   RUN(test_training);

@@ -178,7 +178,8 @@ typedef bool milo_emit_fn(milo_code *c, const milo_op *op);
 extern milo_emit_fn *const milo_cpu_emitters[MILO_OP_COUNT];
 
 milo_emit_fn milo_emit_elementwise, milo_emit_silu_gate_grad, milo_emit_matmul, milo_emit_linear,
-    milo_emit_conv, milo_emit_softmax, milo_emit_layer_norm, milo_emit_rms_norm,
+    milo_emit_pointwise, milo_emit_conv, milo_emit_conv_transpose, milo_emit_pool,
+    milo_emit_pool_grad, milo_emit_softmax, milo_emit_layer_norm, milo_emit_rms_norm,
     milo_emit_rms_norm_grad, milo_emit_reduce, milo_emit_rope, milo_emit_attention,
     milo_emit_attention_grad, milo_emit_cross_entropy, milo_emit_cross_entropy_grad,
     milo_emit_adamw, milo_emit_gather, milo_emit_scatter, milo_emit_join, milo_emit_copy_view,

@@ -37,6 +37,9 @@ static bool cpu_supports(const milo_device *device, const milo_op *op) {
 
 static bool cpu_takes(const milo_device *device, const milo_op *op) {
   (void)device;
+  // Elementwise work, which joins that of its neighbours in one loop, and rows.
+  const bool in_pieces = op->code == MILO_OP_batch_norm || op->code == MILO_OP_instance_norm;
+  if (in_pieces && milo_cpu_float(op->results[0]->type.dtype)) return false;
   return milo_ref_has(op->code);
 }
 

@@ -156,7 +156,7 @@ bool milo_emit_linear(milo_code *c, const milo_op *op) {
 }
 
 // A convolution whose kernel is one point is a matrix product over the channels.
-bool milo_emit_conv(milo_code *c, const milo_op *op) {
+bool milo_emit_pointwise(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
   const milo_value *x = milo_op_in(op, "x"), *weight = milo_op_in(op, "weight");
   const milo_value *bias = milo_op_in(op, "bias");

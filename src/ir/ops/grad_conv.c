@@ -137,7 +137,8 @@ static milo_value *pointwise_weight_gradient(const conv *c) {
 static milo_value *weight_gradient(const conv *c) {
   milo_builder *b = c->b;
   // There is no conv with an empty kernel.
-  if (milo_type_elements(&c->small->type) == 0) return milo_grad_fill(b, c->weight->type, 0);
+  if (milo_type_elements(&c->small->type) == 0 || milo_type_elements(&c->large->type) == 0)
+    return milo_grad_fill(b, c->weight->type, 0);
   if (c->pointwise) return pointwise_weight_gradient(c);
   milo_value *x = exchange(c, c->large, c->w.groups), *kernel = exchange(c, c->small, 1);
   const arguments a = arguments_of(c, c->w.dilation, c->w.stride, true);
@@ -202,7 +203,8 @@ milo_status milo_vjp_conv_transpose(milo_grad *g, const milo_op *op, milo_value 
     w.pad_end[i] = missing > 0 ? missing : 0;
   }
   const conv c = conv_of(b, op, seeds[0], x, &w);
-  const bool empty = milo_type_elements(&x->type) == 0;
+  // Nothing that x reaches, or nothing of x.
+  const bool empty = milo_type_elements(&x->type) == 0 || milo_type_elements(large) == 0;
   if (milo_grad_wants(g, x) && !empty) milo_grad_add(g, x, small_gradient(&c));
   if (milo_grad_wants(g, weight)) milo_grad_add(g, weight, weight_gradient(&c));
   add_bias_gradient(g, op, seeds[0]);
