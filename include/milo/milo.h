@@ -221,6 +221,11 @@ MILO_API MILO_MUST_USE milo_status milo_program_save(milo_ctx *ctx, const milo_p
                                                      const char *path);
 MILO_API void milo_free(void *memory);
 
+/* text as a JSON string with its quotes (what is not UTF-8 becomes U+FFFD); value as a JSON number
+   that reads back the same, "null" if it is not finite. Released with milo_free. */
+MILO_API char *milo_json_string(const char *text);
+MILO_API char *milo_json_number(double value);
+
 /* Inspection. Indices run from 0; an index or name that is not there gives 0 or NULL. */
 MILO_API size_t milo_program_function_count(const milo_program *program);
 MILO_API const char *milo_program_function_name(const milo_program *program, size_t function);

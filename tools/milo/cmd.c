@@ -256,48 +256,10 @@ milo_ctx *open_ctx(const common_options *common) {
 
 // ---- JSON ----
 
-// Bytes of the UTF-8 character at text; 0 if there is none. Overlong forms and surrogates are none.
-static size_t utf8_bytes(const unsigned char *text) {
-  static const struct {
-    unsigned char first, last, second_first, second_last;
-    size_t bytes;
-  } forms[] = {
-      {0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-      {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-      {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-    if (text[0] < forms[i].first || text[0] > forms[i].last) continue;
-    if (forms[i].bytes == 1) return 1;
-    if (text[1] < forms[i].second_first || text[1] > forms[i].second_last) return 0;
-    for (size_t k = 2; k < forms[i].bytes; k++)
-      if (text[k] < 0x80 || text[k] > 0xbf) return 0;
-    return forms[i].bytes;
-  }
-  return 0;
+static void print_and_free(void *file, char *text) {
+  fputs(text, file);
+  milo_free(text);
 }
 
-void json_string(void *file, const char *text) {
-  FILE *f = file;
-  fputc('"', f);
-  for (size_t bytes; *text != '\0'; text += bytes) {
-    const unsigned char c = (unsigned char)*text;
-    bytes = utf8_bytes((const unsigned char *)text);
-    if (c == '"' || c == '\\')
-      fprintf(f, "\\%c", c);
-    else if (c < 0x20)
-      fprintf(f, "\\u%04x", c);
-    else if (bytes > 0)
-      fwrite(text, 1, bytes, f);
-    else
-      fputs("\\ufffd", f);
-    if (bytes == 0) bytes = 1;
-  }
-  fputc('"', f);
-}
-
-void json_number(void *file, double number) {
-  if (isfinite(number))
-    fprintf(file, "%.9g", number);
-  else
-    fputs("null", file);
-}
+void json_string(void *file, const char *text) { print_and_free(file, milo_json_string(text)); }
+void json_number(void *file, double number) { print_and_free(file, milo_json_number(number)); }
