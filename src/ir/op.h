@@ -6,7 +6,7 @@
 #include "ir/builder.h"
 #include "ir/ir.h"
 
-enum { MILO_MAX_PARAMS = 14, MILO_TYPE_VARS = 4 };
+enum { MILO_MAX_PARAMS = 24, MILO_TYPE_VARS = 4 };
 
 // What an argument may be. T, U, V, I are type variables: all arguments of one variable have the
 // same element type, which is in the row's domain for it.

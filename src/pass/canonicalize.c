@@ -272,25 +272,19 @@ static bool only_names(const milo_rewriter *r, const milo_op *op) {
   return x->def == NULL || milo_rewriter_is_output(r, x);
 }
 
+static milo_status simplify(milo_rewriter *r, milo_op *op, void *user) {
+  if (rules[op->code] == NULL || op->result_count != 1 || only_names(r, op)) return MILO_OK;
+  milo_builder b = milo_builder_before(op, user);
+  milo_value *with = rules[op->code](&b, op);
+  MILO_TRY(b.status);
+  if (with == NULL || !same_type(op, with)) return MILO_OK;
+  milo_rewriter_replace(r, op->results[0], with);
+  milo_rewriter_remove(r, op);  // what was made may match a rule
+  return MILO_OK;
+}
+
 milo_status milo_pass_canonicalize(milo_func *func, const milo_pass_options *options,
                                    milo_diag *diag) {
   (void)options;
-  milo_rewriter r = milo_rewriter_init(func);
-  milo_status status = MILO_OK;
-  for (milo_op *op = func->body->first, *next; op != NULL && status == MILO_OK; op = next) {
-    next = op->next;
-    milo_rewriter_apply(&r, op);
-    if (rules[op->code] == NULL || op->result_count != 1 || only_names(&r, op)) continue;
-    milo_builder b = milo_builder_before(op, diag);
-    milo_op *before = op->prev;
-    milo_value *with = rules[op->code](&b, op);
-    status = b.status;
-    if (with == NULL || status != MILO_OK || !same_type(op, with)) continue;
-    milo_rewriter_replace(&r, op->results[0], with);
-    milo_op_remove(op);
-    next = before != NULL ? before->next : func->body->first;  // what was made may match a rule
-  }
-  if (status == MILO_OK) milo_rewriter_finish(&r);
-  milo_rewriter_deinit(&r);
-  return status;
+  return milo_rewrite(func, simplify, diag);
 }

@@ -147,35 +147,53 @@ static bool is_candidate(const milo_op *op) {
   return (milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) == 0;
 }
 
+typedef struct entry {
+  milo_op *op;
+  uint64_t hash;
+} entry;
+
+typedef struct finder {
+  entry *table;
+  size_t slots;
+  memo literals;
+} finder;
+
+static size_t count_ops(const milo_block *block) {
+  size_t ops = 0;
+  for (const milo_op *op = block->first; op != NULL; op = op->next) {
+    ++ops;
+    for (size_t i = 0; i < op->block_count; ++i) ops += count_ops(op->blocks[i]);
+  }
+  return ops;
+}
+
+// What another block computes is of no use here unless this one lies in it.
+static milo_status find_equal(milo_rewriter *r, milo_op *op, void *user) {
+  finder *f = user;
+  if (!is_candidate(op)) return MILO_OK;
+  const uint64_t hash = hash_op(&r->arena, &f->literals, op);
+  entry *e = &f->table[(size_t)hash & (f->slots - 1)];
+  while (e->op != NULL &&
+         (e->hash != hash || !milo_rewriter_sees(r, op, e->op->parent) || !ops_equal(e->op, op)))
+    if (++e == f->table + f->slots) e = f->table;
+  if (e->op == NULL) {
+    *e = (entry){op, hash};
+    return MILO_OK;
+  }
+  for (size_t i = 0; i < op->result_count; ++i)
+    milo_rewriter_replace(r, op->results[i], e->op->results[i]);
+  return MILO_OK;
+}
+
 milo_status milo_pass_cse(milo_func *func, const milo_pass_options *options, milo_diag *diag) {
   (void)options;
   (void)diag;
-  size_t ops = 0, slots = 16;
-  for (const milo_op *op = func->body->first; op != NULL; op = op->next) ++ops;
-  while (slots < 2 * ops) slots *= 2;
-  milo_rewriter r = milo_rewriter_init(func);
-  struct {
-    milo_op *op;
-    uint64_t hash;
-  } *table = milo_arena_alloc_array(&r.arena, slots, sizeof *table);
-  memo literals = {0};
-  for (milo_op *op = func->body->first, *next; op != NULL; op = next) {
-    next = op->next;
-    milo_rewriter_apply(&r, op);
-    if (!is_candidate(op)) continue;
-    const uint64_t hash = hash_op(&r.arena, &literals, op);
-    size_t slot = (size_t)hash & (slots - 1);
-    while (table[slot].op != NULL && (table[slot].hash != hash || !ops_equal(table[slot].op, op)))
-      slot = (slot + 1) & (slots - 1);
-    if (table[slot].op == NULL) {
-      table[slot].op = op;
-      table[slot].hash = hash;
-      continue;
-    }
-    for (size_t i = 0; i < op->result_count; ++i)
-      milo_rewriter_replace(&r, op->results[i], table[slot].op->results[i]);
-  }
-  milo_rewriter_finish(&r);
-  milo_rewriter_deinit(&r);
-  return MILO_OK;
+  milo_arena scratch = {0};
+  finder f = {.slots = 16};
+  const size_t ops = count_ops(func->body);
+  while (f.slots < 2 * ops) f.slots *= 2;
+  f.table = MILO_NEW_ARRAY(&scratch, entry, f.slots);
+  const milo_status status = milo_rewrite(func, find_equal, &f);
+  milo_arena_deinit(&scratch);
+  return status;
 }

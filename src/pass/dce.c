@@ -7,18 +7,8 @@
 #include "ir/op.h"
 #include "pass/pass.h"
 
-static void mark_block(const milo_block *block, bool *used);
-
-static void mark_op(const milo_op *op, bool *used) {
-  for (size_t i = 0; i < op->arg_count; ++i)
-    for (size_t k = 0; k < op->args[i].count; ++k) used[op->args[i].values[k]->id] = true;
-  for (size_t i = 0; i < op->block_count; ++i) mark_block(op->blocks[i], used);
-}
-
-// Everything a nested block reads.
-static void mark_block(const milo_block *block, bool *used) {
+static void mark_outputs(const milo_block *block, bool *used) {
   for (size_t i = 0; i < block->output_count; ++i) used[block->outputs[i]->id] = true;
-  for (const milo_op *op = block->first; op != NULL; op = op->next) mark_op(op, used);
 }
 
 static bool is_live(const milo_op *op, const bool *used) {
@@ -29,20 +19,31 @@ static bool is_live(const milo_op *op, const bool *used) {
   return false;
 }
 
+// Backwards through a block whose outputs are marked, and through the blocks of what is live.
+static void sweep(milo_block *block, bool *used) {
+  for (milo_op *op = block->last, *prev; op != NULL; op = prev) {
+    prev = op->prev;
+    if (!is_live(op, used)) {
+      milo_op_remove(op);
+      continue;
+    }
+    for (size_t i = 0; i < op->arg_count; ++i)
+      for (size_t k = 0; k < op->args[i].count; ++k) used[op->args[i].values[k]->id] = true;
+    for (size_t i = 0; i < op->block_count; ++i) {
+      mark_outputs(op->blocks[i], used);
+      sweep(op->blocks[i], used);
+    }
+  }
+}
+
 milo_status milo_pass_dce(milo_func *func, const milo_pass_options *options, milo_diag *diag) {
   (void)options;
   (void)diag;
   milo_arena scratch = {0};
   milo_func_number(func);
   bool *used = MILO_NEW_ARRAY(&scratch, bool, func->value_count);
-  for (size_t i = 0; i < func->body->output_count; ++i) used[func->body->outputs[i]->id] = true;
-  for (milo_op *op = func->body->last, *prev; op != NULL; op = prev) {
-    prev = op->prev;
-    if (is_live(op, used))
-      mark_op(op, used);
-    else
-      milo_op_remove(op);
-  }
+  mark_outputs(func->body, used);
+  sweep(func->body, used);
   milo_arena_deinit(&scratch);
   return MILO_OK;
 }

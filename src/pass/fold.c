@@ -65,25 +65,33 @@ static milo_literal shape_literal(milo_arena *arena, const milo_type *type, milo
   return literal;
 }
 
-milo_status milo_pass_fold(milo_func *func, const milo_pass_options *options, milo_diag *diag) {
-  if (options->eval == NULL) return MILO_OK;
-  milo_arena *arena = &func->program->arena;
-  for (milo_op *op = func->body->first, *next; op != NULL; op = next) {
-    next = op->next;
-    MILO_TRY(infer_again(op, diag));
-    if (op->code == MILO_OP_shape && milo_type_is_static(&milo_op_in(op, "x")->type) &&
-        milo_type_is_static(&op->results[0]->type)) {
-      const milo_literal literal =
-          shape_literal(arena, &milo_op_in(op, "x")->type, op->results[0]->type);
-      milo_op_make_const(op, &literal);
-      continue;
-    }
-    if (!is_foldable(op, options->keep_constexpr)) continue;
-    milo_literal *literals = MILO_NEW_ARRAY(arena, milo_literal, op->result_count);
-    const milo_status status = options->eval(op, arena, literals, diag);
-    if (status == MILO_ERR_UNSUPPORTED) continue;
-    MILO_TRY(status);
-    milo_op_make_const(op, literals);
+typedef struct job {
+  const milo_pass_options *options;
+  milo_diag *diag;
+} job;
+
+static milo_status fold(milo_rewriter *r, milo_op *op, void *user) {
+  const job *j = user;
+  milo_arena *arena = milo_op_arena(op);
+  (void)r;
+  MILO_TRY(infer_again(op, j->diag));
+  if (op->code == MILO_OP_shape && milo_type_is_static(&milo_op_in(op, "x")->type) &&
+      milo_type_is_static(&op->results[0]->type)) {
+    const milo_literal literal =
+        shape_literal(arena, &milo_op_in(op, "x")->type, op->results[0]->type);
+    milo_op_make_const(op, &literal);
+    return MILO_OK;
   }
+  if (!is_foldable(op, j->options->keep_constexpr)) return MILO_OK;
+  milo_literal *literals = MILO_NEW_ARRAY(arena, milo_literal, op->result_count);
+  const milo_status status = j->options->eval(op, arena, literals, j->diag);
+  if (status == MILO_ERR_UNSUPPORTED) return MILO_OK;
+  MILO_TRY(status);
+  milo_op_make_const(op, literals);
   return MILO_OK;
+}
+
+milo_status milo_pass_fold(milo_func *func, const milo_pass_options *options, milo_diag *diag) {
+  job j = {options, diag};
+  return options->eval != NULL ? milo_rewrite(func, fold, &j) : MILO_OK;
 }

@@ -33,14 +33,12 @@ bool milo_rewriter_is_output(const milo_rewriter *r, const milo_value *value) {
   return is_known(r, value) && r->output[value->id];
 }
 
-milo_rewriter milo_rewriter_init(milo_func *func) {
+static milo_rewriter init(milo_func *func) {
   milo_rewriter r = {.func = func};
   add_block(&r, func->body);
   for (size_t i = 0; i < func->body->output_count; ++i) mark_output(&r, func->body->outputs[i]);
   return r;
 }
-
-void milo_rewriter_deinit(milo_rewriter *r) { milo_arena_deinit(&r->arena); }
 
 // Replacements may be replaced themselves later: follows them to the end, and shortens the way for
 // the next who asks.
@@ -55,16 +53,35 @@ static milo_value *find(milo_rewriter *r, milo_value *value) {
   return end;
 }
 
-static void apply_block(milo_rewriter *r, milo_block *block) {
-  for (milo_op *op = block->first; op != NULL; op = op->next) milo_rewriter_apply(r, op);
-  for (size_t i = 0; i < block->output_count; ++i) block->outputs[i] = find(r, block->outputs[i]);
+static milo_status walk(milo_rewriter *r, milo_block *block, milo_visit_fn *visit, void *user) {
+  MILO_PUSH(&r->arena, r->open, r->depth, r->open_capacity, block);
+  for (milo_op *op = block->first, *next; op != NULL; op = next) {
+    milo_op *before = op->prev;
+    next = op->next;
+    for (size_t i = 0; i < op->arg_count; ++i)
+      for (size_t k = 0; k < op->args[i].count; ++k)
+        op->args[i].values[k] = find(r, op->args[i].values[k]);
+    for (size_t i = 0; i < op->block_count; ++i) MILO_TRY(walk(r, op->blocks[i], visit, user));
+    r->removed = false;
+    MILO_TRY(visit(r, op, user));
+    if (r->removed) next = before != NULL ? before->next : block->first;
+  }
+  if (block != r->func->body)
+    for (size_t i = 0; i < block->output_count; ++i) block->outputs[i] = find(r, block->outputs[i]);
+  --r->depth;
+  return MILO_OK;
 }
 
-void milo_rewriter_apply(milo_rewriter *r, milo_op *op) {
-  for (size_t i = 0; i < op->arg_count; ++i)
-    for (size_t k = 0; k < op->args[i].count; ++k)
-      op->args[i].values[k] = find(r, op->args[i].values[k]);
-  for (size_t i = 0; i < op->block_count; ++i) apply_block(r, op->blocks[i]);
+void milo_rewriter_remove(milo_rewriter *r, milo_op *op) {
+  milo_op_remove(op);
+  r->removed = true;
+}
+
+bool milo_rewriter_sees(const milo_rewriter *r, const milo_op *op, const milo_block *b) {
+  assert(r->depth > 0 && r->open[r->depth - 1] == op->parent);
+  for (size_t i = r->depth; i-- > 0;)
+    if (r->open[i] == b) return true;
+  return false;
 }
 
 void milo_rewriter_replace(milo_rewriter *r, milo_value *from, milo_value *to) {
@@ -109,7 +126,7 @@ static milo_value *take_name(milo_rewriter *r, milo_value *old, milo_value *to) 
   return milo_op_add_result(op, name, to->type);
 }
 
-void milo_rewriter_finish(milo_rewriter *r) {
+static void finish(milo_rewriter *r) {
   milo_block *body = r->func->body;
   milo_value **now = MILO_NEW_ARRAY(&r->arena, milo_value *, r->count);  // by id of an old output
   for (size_t i = 0; i < body->output_count; ++i) {
@@ -122,6 +139,14 @@ void milo_rewriter_finish(milo_rewriter *r) {
     }
     body->outputs[i] = now[id];
   }
+}
+
+milo_status milo_rewrite(milo_func *func, milo_visit_fn *visit, void *user) {
+  milo_rewriter r = init(func);
+  const milo_status status = walk(&r, func->body, visit, user);
+  if (status == MILO_OK) finish(&r);
+  milo_arena_deinit(&r.arena);
+  return status;
 }
 
 void milo_op_make_const(milo_op *op, const milo_literal *literals) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Replacing values in one walk over a function: a pass visits the operations in order, calls apply
-// on each before it looks at it, and records what replaces what; finish then deals with the
-// function's outputs, whose names stay as they were.
+// The one walk over a function's operations, in which passes replace values: nested blocks are part
+// of it.
 #ifndef MILO_PASS_REWRITE_H
 #define MILO_PASS_REWRITE_H
 
@@ -14,21 +13,28 @@ typedef struct milo_rewriter {
   milo_value **to;     // by id: what replaces it; NULL: nothing
   bool *output;        // by id: it is an output of the function
   size_t count, known_capacity, to_capacity, output_capacity;
+  bool removed;             // the operation being visited
+  const milo_block **open;  // the blocks being walked, outermost first
+  size_t depth, open_capacity;
 } milo_rewriter;
 
-// Numbers the function's values.
-milo_rewriter milo_rewriter_init(milo_func *func);
-void milo_rewriter_deinit(milo_rewriter *r);
-// Makes op, and what its blocks hold, use the replacements recorded so far.
-void milo_rewriter_apply(milo_rewriter *r, milo_op *op);
+// Looks at one operation, which uses the replacements recorded so far. It may emit others before
+// it, replace its results, remove it, make it `const`.
+typedef milo_status milo_visit_fn(milo_rewriter *r, milo_op *op, void *user);
+// Calls visit for every operation of the function in order, those of nested blocks before the one
+// that holds them; what an operation that was removed left in its place is visited too. Then the
+// function's outputs get their replacements under the names they had: the replacement is renamed,
+// or, where it is an input, a constant in place or an output already, copied by an `identity`.
+// Numbers the function's values. This is how passes see operations: none can forget a block.
+MILO_MUST_USE milo_status milo_rewrite(milo_func *func, milo_visit_fn *visit, void *user);
 // Was the value an output of the function when the rewriter was made?
 bool milo_rewriter_is_output(const milo_rewriter *r, const milo_value *value);
 // Records that `to`, of the same type and defined earlier, replaces from.
 void milo_rewriter_replace(milo_rewriter *r, milo_value *from, milo_value *to);
-// Gives the function's outputs their replacements under the names they had: the replacement is
-// renamed, or, where it is an input, a constant in place or an output already, copied by an
-// `identity`.
-void milo_rewriter_finish(milo_rewriter *r);
+// Removes op, whose results were replaced.
+void milo_rewriter_remove(milo_rewriter *r, milo_op *op);
+// Is the operation's block b, or one within b?  Values of b may then be used there.
+bool milo_rewriter_sees(const milo_rewriter *r, const milo_op *op, const milo_block *b);
 
 // Changes a value's name, and its operation's where that is the same thing. name lives as long as
 // the function.
