@@ -206,7 +206,8 @@ const void *milo_buffer_packed(milo_buffer *b, const uint64_t key[MILO_PACK_KEY_
   if (copy != NULL && copy->made == version) {
     result = copy->data;
   } else if (copy != NULL && (copy->data != NULL || copy->seen == version)) {
-    if (copy->data == NULL) copy->data = alloc_host(bytes);
+    if (copy->data == NULL && milo_memory_ask("a packed copy", bytes, NULL) == MILO_OK)
+      copy->data = alloc_host(bytes);
     if (copy->data != NULL) {
       pack(user, copy->data);
       copy->made = version;

@@ -82,7 +82,7 @@ static milo_status check_type(const milo_value *value, const milo_type *type, mi
   return MILO_OK;
 }
 
-static milo_status specialize(milo_executable *e, milo_device *device, const milo_type *input_types,
+static milo_status specialize(milo_executable *e, const milo_type *input_types,
                               const milo_pass_options *passes, milo_diag *diag) {
   milo_func *func = e->func;
   const milo_block *body = func->body;
@@ -96,7 +96,7 @@ static milo_status specialize(milo_executable *e, milo_device *device, const mil
   for (size_t i = 0; i < body->output_count; ++i)
     MILO_TRY(
         check_type(body->outputs[i], &body->outputs[i]->type, func->loc, "output", true, diag));
-  return device->type->lower != NULL ? device->type->lower(device, func, diag) : MILO_OK;
+  return MILO_OK;
 }
 
 static milo_value *signature(milo_arena *arena, milo_value *const *values, size_t count) {
@@ -142,13 +142,14 @@ static milo_status compile(milo_executable *e, milo_device *device, const milo_t
                                     .keep = keeps,
                                     .user = device,
                                     .keep_constexpr = options->keep_compressed};
-  MILO_TRY(specialize(e, device, input_types, &passes, diag));
+  MILO_TRY(specialize(e, input_types, &passes, diag));
   milo_arena *arena = &e->program->arena;
   e->input_count = e->func->body->param_count;
   e->output_count = e->func->body->output_count;
   e->inputs = signature(arena, e->func->body->params, e->input_count);
   e->outputs = signature(arena, e->func->body->outputs, e->output_count);
   MILO_TRY(keep_aliases(e, options, diag));
+  if (device->type->lower != NULL) MILO_TRY(device->type->lower(device, e->func, diag));
   MILO_TRY(milo_pass_run_all(e->func, &passes, diag));
   MILO_TRY(check_func(e->func, device, options->strict, diag));
   return milo_executable_cut(e, device, options, diag);
@@ -211,7 +212,6 @@ size_t milo_executable_scratch_bytes(const milo_executable *e) {
     if (bytes > most) most = bytes;
   }
   for (size_t i = e->input_count; i < e->slot_count; ++i)
-    if (e->slots[i].output == SIZE_MAX && milo_type_is_static(&e->slots[i].type))
-      slots += milo_type_bytes(&e->slots[i].type);
+    if (e->slots[i].own) slots += milo_type_bytes(&e->slots[i].type);
   return most + slots;
 }

@@ -132,7 +132,9 @@ size_t milo_run_profile(const milo_run *run, milo_profile *rows, size_t max);
 
 // ---- what a device provides -----------------------------------------------------------------
 
-// Memory that the host reaches by copying only. handle: what alloc gave.
+// Memory that the host reaches by copying only. handle: what alloc gave, zeroed. A device's run may
+// be given such buffers, slices of them, and buffers in host memory, but none of another device's
+// memory.
 typedef struct milo_memory_type {
   milo_status (*alloc)(milo_device *device, size_t bytes, milo_diag *diag, void **out_handle);
   void (*free)(void *handle);
@@ -166,7 +168,8 @@ typedef struct milo_device_type {
   size_t (*scratch_bytes)(const void *code);
 
   // Optional.
-  // Rewrites a specialized function in the device's favour, before support is asked.
+  // Rewrites a specialized function in the device's favour, before support is asked. Inputs and
+  // outputs keep their order and types.
   milo_status (*lower)(milo_device *device, milo_func *func, milo_diag *diag);
   size_t (*profile)(const void *code, const void *state, milo_profile *rows, size_t max);
   const milo_memory_type *memory;  // NULL: host memory

@@ -31,6 +31,7 @@ typedef struct milo_segment {
 typedef struct milo_crossing {
   milo_type type;  // dims may be unknown
   size_t output;   // the function's output that lies here; SIZE_MAX: none
+  bool own;        // lies in memory of each run, not in a caller's buffer
   bool on_device;  // made and used by the device only: lies in its memory
 } milo_crossing;
 

@@ -94,8 +94,10 @@ static void cross(cutter *c, const milo_op *op, milo_value *value) {
 }
 
 // An output that is an input, a constant or another output too gets an operation of its own.
-static void name_outputs(milo_executable *e) {
+// Returns the first of these; NULL: there is none.
+static const milo_op *name_outputs(milo_executable *e) {
   milo_block *body = e->func->body;
+  const milo_op *first = NULL;
   milo_func_number(e->func);
   milo_arena scratch = {0};
   bool *seen = MILO_NEW_ARRAY(&scratch, bool, e->func->value_count);
@@ -106,11 +108,13 @@ static void name_outputs(milo_executable *e) {
       continue;
     }
     milo_op *op = milo_op_create(body, NULL, "identity", e->func->loc);
+    if (first == NULL) first = op;
     milo_op_add_arg(op, "x", &value, 1);
     body->outputs[i] = milo_op_add_result(op, milo_func_fresh_name(e->func, "output"), value->type);
   }
   milo_arena_deinit(&scratch);
   milo_func_number(e->func);
+  return first;
 }
 
 // Levels, then the segments in order; fills segment_of.
@@ -227,9 +231,10 @@ static void make_segments(cutter *c) {
   }
 }
 
-static const char *describe(const cutter *c, const milo_device *device) {
+// end: the first operation that the function did not have itself.
+static const char *describe(const cutter *c, const milo_device *device, const milo_op *end) {
   milo_str text = {0};
-  for (const milo_op *op = c->e->func->body->first; op != NULL; op = op->next) {
+  for (const milo_op *op = c->e->func->body->first; op != end; op = op->next) {
     if (op->code == MILO_OP_const || op->result_count == 0) continue;
     const milo_segment_kind kind = c->places[op->results[0]->id].kind;
     if (kind == MILO_SEGMENT_DEVICE) continue;
@@ -243,7 +248,7 @@ static const char *describe(const cutter *c, const milo_device *device) {
 
 static void cut(cutter *c, milo_device *device) {
   milo_executable *e = c->e;
-  name_outputs(e);
+  const milo_op *added = name_outputs(e);
   const size_t values = (size_t)e->func->value_count + 1;
   c->places = MILO_NEW_ARRAY(&c->scratch, place, values);
   c->segment_of = MILO_NEW_ARRAY(&c->scratch, size_t, values);
@@ -262,7 +267,7 @@ static void cut(cutter *c, milo_device *device) {
   for (const milo_op *op = body->first; op != NULL; op = op->next)
     if (op->code != MILO_OP_const && op->result_count > 0) each_use(c, op, cross);
   make_segments(c);
-  e->fallbacks = describe(c, device);
+  e->fallbacks = describe(c, device, added);
 }
 
 // All of it on the device: the function itself, its inputs and outputs in order.
@@ -315,6 +320,31 @@ static milo_status compile_segment(milo_executable *e, milo_segment *s, milo_dev
   return status;
 }
 
+static bool is_donated(const milo_executable *e, size_t output) {
+  size_t low = 0, high = e->alias_count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (e->aliases[middle].output == output) return true;
+    if (e->aliases[middle].output < output)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return false;
+}
+
+// Which slots each run has memory for: those between segments, and outputs that may have an input's
+// memory, which later segments may still read.
+static void place_slots(milo_executable *e) {
+  for (size_t i = e->input_count; i < e->slot_count; ++i) {
+    milo_crossing *slot = &e->slots[i];
+    const bool between = slot->output == SIZE_MAX;
+    slot->own = milo_type_is_static(&slot->type) &&
+                (between || (e->segment_count > 1 && is_donated(e, slot->output)));
+    slot->on_device = slot->on_device && between;
+  }
+}
+
 milo_status milo_executable_cut(milo_executable *e, milo_device *device,
                                 const milo_executable_options *options, milo_diag *diag) {
   bool whole = true;
@@ -327,6 +357,7 @@ milo_status milo_executable_cut(milo_executable *e, milo_device *device,
     cut(&c, device);
     milo_arena_deinit(&c.scratch);
   }
+  place_slots(e);
   for (size_t i = 0; i < e->segment_count; ++i)
     if (e->segments[i].kind != MILO_SEGMENT_DYNAMIC)
       MILO_TRY(compile_segment(e, &e->segments[i], device, options, diag));

@@ -10,8 +10,10 @@
 #include "device/dynamic.h"
 #include "device/executable.h"
 
+// The memory of an output: bytes [begin, end) of a buffer that is no slice.
 typedef struct output_use {
-  const milo_buffer *buffer;
+  const milo_buffer *whole;
+  size_t begin, end;
   size_t output;
 } output_use;
 
@@ -31,16 +33,10 @@ static milo_status alloc_slots(milo_run *r, milo_diag *diag) {
   const milo_executable *e = r->e;
   for (size_t i = e->input_count; i < e->slot_count; ++i) {
     const milo_crossing *slot = &e->slots[i];
-    // An output goes straight to the caller's buffer, but for one that may be an input's memory
-    // which later segments still read.
-    bool shared = false;
-    for (size_t k = 0; k < e->alias_count && e->segment_count > 1; ++k)
-      shared = shared || e->aliases[k].output == slot->output;
-    if (!milo_type_is_static(&slot->type) || (slot->output != SIZE_MAX && !shared)) continue;
+    if (!slot->own) continue;
     const size_t bytes = milo_type_bytes(&slot->type);
-    MILO_TRY(slot->on_device && slot->output == SIZE_MAX
-                 ? milo_device_alloc(r->device, bytes, diag, &r->own[i])
-                 : milo_buffer_alloc(bytes, diag, &r->own[i]));
+    MILO_TRY(slot->on_device ? milo_device_alloc(r->device, bytes, diag, &r->own[i])
+                             : milo_buffer_alloc(bytes, diag, &r->own[i]));
   }
   return MILO_OK;
 }
@@ -164,38 +160,65 @@ static bool may_share(const milo_executable *e, size_t input, size_t output) {
   return false;
 }
 
-static int by_address(const void *a, const void *b) {
-  const output_use *x = a, *y = b;
-  const uintptr_t p = (uintptr_t)x->buffer, q = (uintptr_t)y->buffer;
+static output_use use_of(const milo_buffer *buffer, size_t output) {
+  return (output_use){.whole = buffer->whole != NULL ? buffer->whole : buffer,
+                      .begin = buffer->offset,
+                      .end = buffer->offset + buffer->bytes,
+                      .output = output};
+}
+
+// Negative: a lies before b; 0: they overlap.
+static int by_place(const output_use *a, const output_use *b) {
+  const uintptr_t p = (uintptr_t)a->whole, q = (uintptr_t)b->whole;
   if (p != q) return p < q ? -1 : 1;
+  return a->end <= b->begin ? -1 : b->end <= a->begin;
+}
+
+static int by_begin(const void *a, const void *b) {
+  const output_use *x = a, *y = b;
+  const uintptr_t p = (uintptr_t)x->whole, q = (uintptr_t)y->whole;
+  if (p != q) return p < q ? -1 : 1;
+  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
   return x->output < y->output ? -1 : x->output > y->output;
 }
 
-static int same_address(const void *key, const void *element) {
-  const uintptr_t p = (uintptr_t)key, q = (uintptr_t)((const output_use *)element)->buffer;
-  return p < q ? -1 : p > q;
+static milo_status check_input(const milo_run *r, size_t count, size_t input,
+                               const milo_buffer *buffer, milo_diag *diag) {
+  const milo_executable *e = r->e;
+  const output_use mine = use_of(buffer, 0);
+  size_t low = 0, high = count;  // the first output that does not lie before the input
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (by_place(&r->uses[middle], &mine) < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  for (; low < count && by_place(&r->uses[low], &mine) == 0; ++low)
+    if (!may_share(e, input, r->uses[low].output) || r->uses[low].begin != mine.begin)
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "output %s has %s of input %s",
+                       e->outputs[r->uses[low].output].name,
+                       r->uses[low].begin == mine.begin ? "the buffer" : "a part of the buffer",
+                       e->inputs[input].name);
+  return MILO_OK;
 }
 
-// No output may have the memory of another, nor of an input that is not donated to it. n log n.
+// No output may have memory of another, nor of an input that is not donated to it. n log n.
 static milo_status check_shared(milo_run *r, milo_buffer *const *inputs,
                                 milo_buffer *const *outputs, milo_diag *diag) {
   const milo_executable *e = r->e;
   size_t count = 0;
   for (size_t o = 0; o < e->output_count; ++o)
     if (milo_type_is_static(&e->outputs[o].type) && outputs[o]->bytes > 0)
-      r->uses[count++] = (output_use){outputs[o], o};
-  if (count > 1) qsort(r->uses, count, sizeof *r->uses, by_address);
+      r->uses[count++] = use_of(outputs[o], o);
+  if (count > 1) qsort(r->uses, count, sizeof *r->uses, by_begin);
   for (size_t i = 1; i < count; ++i)
-    if (r->uses[i].buffer == r->uses[i - 1].buffer)
+    if (by_place(&r->uses[i - 1], &r->uses[i]) == 0)
       return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                        "outputs %s and %s have the same buffer",
                        e->outputs[r->uses[i - 1].output].name, e->outputs[r->uses[i].output].name);
-  for (size_t i = 0; i < e->input_count && count > 0; ++i) {
-    const output_use *use = bsearch(inputs[i], r->uses, count, sizeof *r->uses, same_address);
-    if (use != NULL && !may_share(e, i, use->output))
-      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "output %s has the buffer of input %s",
-                       e->outputs[use->output].name, e->inputs[i].name);
-  }
+  for (size_t i = 0; i < e->input_count && count > 0; ++i)
+    if (inputs[i]->bytes > 0) MILO_TRY(check_input(r, count, i, inputs[i], diag));
   return MILO_OK;
 }
 
@@ -206,10 +229,12 @@ static milo_status unreachable(const char *what, milo_diag *diag) {
                    what);
 }
 
-// A copy in host memory of a buffer that lies elsewhere, for a device that knows host memory only.
-static milo_status bring_home(milo_buffer **buffer, const milo_value *value, milo_diag *diag) {
+// A copy in host memory of a buffer that lies where the device does not reach.
+static milo_status bring_home(milo_buffer **buffer, const milo_device_type *type,
+                              const milo_value *value, milo_diag *diag) {
   milo_buffer *from = *buffer, *home = NULL;
-  if (milo_buffer_host(from) != NULL) return MILO_OK;
+  const milo_buffer *whole = from->whole != NULL ? from->whole : from;
+  if (milo_buffer_host(from) != NULL || whole->memory == type->memory) return MILO_OK;
   MILO_TRY(milo_buffer_alloc(from->bytes, diag, &home));
   *buffer = home;
   return milo_buffer_read(from, 0, home->data, from->bytes) == MILO_OK
@@ -225,11 +250,10 @@ static milo_status run_here(milo_run *r, size_t index, milo_diag *diag) {
   milo_status status = MILO_OK;
   for (size_t i = 0; i < s->input_count; ++i) r->in[i] = r->slots[s->inputs[i]];
   for (size_t i = 0; i < s->output_count; ++i) r->out[i] = r->slots[s->outputs[i]];
-  const bool home = s->type->memory == NULL;
-  for (size_t i = 0; home && i < s->input_count && status == MILO_OK; ++i)
-    status = bring_home(&r->in[i], body->params[i], diag);
-  for (size_t i = 0; home && i < s->output_count && status == MILO_OK; ++i)
-    status = bring_home(&r->out[i], body->outputs[i], diag);
+  for (size_t i = 0; i < s->input_count && status == MILO_OK; ++i)
+    status = bring_home(&r->in[i], s->type, body->params[i], diag);
+  for (size_t i = 0; i < s->output_count && status == MILO_OK; ++i)
+    status = bring_home(&r->out[i], s->type, body->outputs[i], diag);
   if (status == MILO_OK) status = s->type->run(on, s->code, r->states[index], r->in, r->out, diag);
   for (size_t i = 0; i < s->input_count; ++i)
     if (r->in[i] != r->slots[s->inputs[i]]) milo_buffer_release(r->in[i]);
@@ -314,11 +338,10 @@ milo_status milo_run_execute(milo_run *r, milo_buffer *const *inputs, milo_buffe
   MILO_TRY(check_shared(r, inputs, outputs, diag));
   for (size_t i = 0; i < e->slot_count; ++i) {
     const size_t output = e->slots[i].output;
-    r->slots[i] =
-        i < e->input_count ? inputs[i]
-        : r->own[i] != NULL || output == SIZE_MAX || !milo_type_is_static(&e->slots[i].type)
-            ? r->own[i]
-            : outputs[output];
+    r->slots[i] = i < e->input_count ? inputs[i]
+                  : output == SIZE_MAX || e->slots[i].own || !milo_type_is_static(&e->slots[i].type)
+                      ? r->own[i]
+                      : outputs[output];
   }
   MILO_TRY(run_segments(r, diag));
   for (size_t i = e->input_count; i < e->slot_count; ++i) {

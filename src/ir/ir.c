@@ -20,16 +20,19 @@ milo_program *milo_program_create(void) {
   milo_arena arena = {0};
   milo_program *program = MILO_NEW(&arena, milo_program);
   program->arena = arena;
-  program->refs = 1;
+  atomic_init(&program->refs, 1);
   program->version_major = 1;
   program->version_minor = 3;
   return program;
 }
 
-void milo_program_retain(milo_program *program) { program->refs++; }
+void milo_program_retain(milo_program *program) {
+  atomic_fetch_add_explicit(&program->refs, 1, memory_order_relaxed);
+}
 
 void milo_program_destroy(milo_program *program) {
-  if (program == NULL || --program->refs > 0) return;
+  if (program == NULL || atomic_fetch_sub_explicit(&program->refs, 1, memory_order_acq_rel) > 1)
+    return;
   for (milo_cleanup *c = program->cleanups; c != NULL; c = c->next) c->fn(c->user);
   milo_arena arena = program->arena;  // holds program itself
   milo_arena_deinit(&arena);

@@ -7,6 +7,8 @@
 #ifndef MILO_IR_IR_H
 #define MILO_IR_IR_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/str.h"
@@ -169,7 +171,7 @@ typedef struct milo_overflow {
 
 struct milo_program {
   milo_arena arena;
-  int refs;
+  atomic_int refs;                   // the last may go in another thread, with an executable
   int version_major, version_minor;  // 1.0 or 1.3
   bool has_attrs;                    // "[]" or more was written after program(...)
   bool final_newline;                // the text ended in one (Apple's own does not)

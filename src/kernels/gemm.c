@@ -114,6 +114,12 @@ size_t milo_gemm_workspace_bytes(const milo_exec *exec, const milo_gemm *g) {
   return max_size(own, milo_blas_workspace_bytes(exec, g));
 }
 
+bool milo_gemm_packs(const milo_exec *exec, const milo_gemm *g, milo_side side) {
+  if (g->m == 0 || g->n == 0 || g->k == 0 || milo_blas_takes(exec, g)) return false;
+  const shape s = plan(exec, g);
+  return !s.dot && (side == MILO_RIGHT ? g->packer == NULL : !s.direct);
+}
+
 typedef struct job {
   const milo_rows *rows;
   const milo_gemm *g;

@@ -117,5 +117,7 @@ typedef struct milo_gemm {
 void milo_gemm_run(const milo_exec *exec, const milo_gemm *g, const void *a, const void *b, void *c,
                    void *workspace);
 size_t milo_gemm_workspace_bytes(const milo_exec *exec, const milo_gemm *g);
+// Would packing that side ahead spare work? Not where it is read in place, or by BLAS.
+bool milo_gemm_packs(const milo_exec *exec, const milo_gemm *g, milo_side side);
 
 #endif

@@ -1,14 +1,47 @@
 // SPDX-License-Identifier: MIT
-// Matrix products: transposed and strided operands are read where they are.
+// Matrix products: transposed and strided operands are read where they are, parameters from copies
+// in the layout of the kernels that their buffers keep.
 #include "device/cpu/code.h"
 
 typedef struct product {
   milo_gemm g;
   milo_view a, b, c, bias;  // bias: if g has one
+  bool keeps[2];            // by side: the operand is a parameter, worth a packed copy
+  size_t inputs[2];         // which
   int outer;                // axes of the batch beyond gemm's own
   int64_t dims[MILO_MAX_RANK], a_steps[MILO_MAX_RANK], b_steps[MILO_MAX_RANK],
       c_steps[MILO_MAX_RANK];
 } product;
+
+typedef struct filling {
+  const milo_exec *exec;
+  milo_packed *packed;
+  const milo_matrix *x;
+} filling;
+
+static void fill(void *user, void *out) {
+  const filling *f = user;
+  milo_packed_fill(f->exec, f->packed, f->x, out);
+}
+
+// The operand packed ahead, in *packed; NULL: it is not.
+static const milo_packed *packed_side(const milo_cpu_run *run, const product *p, milo_side side,
+                                      milo_packed *packed) {
+  if (!p->keeps[side]) return NULL;
+  const milo_view *v = side == MILO_LEFT ? &p->a : &p->b;
+  milo_matrix x = side == MILO_LEFT ? p->g.a : p->g.b;
+  x.data = milo_view_data(run, v);
+  *packed =
+      milo_packed_layout(run->exec, p->g.mode, side, side == MILO_LEFT ? p->g.m : p->g.n, p->g.k);
+  // All that the copy's bytes depend on, beside the buffer's own.
+  const uint64_t key[MILO_PACK_KEY_WORDS] = {
+      (uintptr_t)packed->product, (uint64_t)side, packed->count,  packed->k,
+      (uint64_t)x.dtype,          (uint64_t)x.rs, (uint64_t)x.cs, (uint64_t)v->offset};
+  filling f = {run->exec, packed, &x};
+  packed->data =
+      milo_buffer_packed(run->inputs[p->inputs[side]], key, milo_packed_bytes(packed), fill, &f);
+  return packed->data != NULL ? packed : NULL;
+}
 
 static milo_status run_product(const milo_cpu_run *run, const void *args) {
   const product *p = args;
@@ -16,6 +49,9 @@ static milo_status run_product(const milo_cpu_run *run, const void *args) {
   const ptrdiff_t b_bytes = (ptrdiff_t)(milo_dtype_bits(p->b.dtype) / 8);
   const ptrdiff_t c_bytes = (ptrdiff_t)(milo_dtype_bits(p->c.dtype) / 8);
   milo_gemm g = p->g;
+  milo_packed left, right;
+  g.packed_a = packed_side(run, p, MILO_LEFT, &left);
+  g.packed_b = packed_side(run, p, MILO_RIGHT, &right);
   if (g.epilogue.bias.dtype != MILO_DTYPE_NONE)
     g.epilogue.bias.data = milo_view_data(run, &p->bias);
   size_t count = 1;
@@ -37,6 +73,43 @@ static milo_status run_product(const milo_cpu_run *run, const void *args) {
   return MILO_OK;
 }
 
+// Notes an operand that is one matrix for the whole batch, of an input that changes seldom.
+static void keep(const milo_code *c, product *p, milo_side side) {
+  const milo_cpu_buffer *b = &c->buffers[side == MILO_LEFT ? p->a.buffer : p->b.buffer];
+  const milo_role *roles = c->options->roles;
+  if (b->place != MILO_PLACE_INPUT || roles == NULL || roles[b->index] != MILO_ROLE_PARAMETER)
+    return;
+  const int64_t *steps = side == MILO_LEFT ? p->a_steps : p->b_steps;
+  bool one = p->g.batch == 1 || (side == MILO_LEFT ? p->g.a_step : p->g.b_step) == 0;
+  for (int i = 0; i < p->outer; ++i) one = one && (steps[i] == 0 || p->dims[i] == 1);
+  p->keeps[side] = one && milo_gemm_packs(&c->device->exec, &p->g, side);
+  p->inputs[side] = b->index;
+}
+
+// The mode asked for, where the processor's row of it reads these operands.
+static milo_numeric mode_for(const milo_code *c, const milo_view *a, const milo_view *b) {
+  const milo_product *row = milo_exec_product(&c->device->exec, c->options->numeric);
+  const bool reads = row->sum == MILO_FP32 && milo_product_packer(row, a->dtype) != NULL &&
+                     milo_product_packer(row, b->dtype) != NULL;
+  return reads ? c->options->numeric : MILO_NUMERIC_EXACT;
+}
+
+// A run may find the sides packed or not.
+static size_t workspace_bytes(const milo_exec *exec, const product *p) {
+  static const milo_packed there;
+  size_t most = 0;
+  for (int sides = 0; sides < 4; ++sides) {
+    const bool left = (sides & 1) != 0, right = (sides & 2) != 0;
+    if ((left && !p->keeps[MILO_LEFT]) || (right && !p->keeps[MILO_RIGHT])) continue;
+    milo_gemm g = p->g;
+    if (left) g.packed_a = &there;
+    if (right) g.packed_b = &there;
+    const size_t bytes = milo_gemm_workspace_bytes(exec, &g);
+    if (bytes > most) most = bytes;
+  }
+  return most;
+}
+
 // c[..., m, n] = a[..., m, k] b[..., k, n] + bias; c dense, rounded to its type once; the axes
 // before the last two are c's in all (strides of 0 where broadcast). bias: NULL, or out's shape
 // with strides of 0 for those axes.
@@ -47,7 +120,8 @@ static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, 
   p->a = a;
   p->b = b;
   p->c = out;
-  p->g = (milo_gemm){.m = (size_t)out.dims[r - 2],
+  p->g = (milo_gemm){.mode = mode_for(c, &a, &b),
+                     .m = (size_t)out.dims[r - 2],
                      .n = (size_t)out.dims[r - 1],
                      .k = (size_t)a.dims[r - 1],
                      .batch = 1,
@@ -89,7 +163,9 @@ static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, 
   milo_code_reads(c, &b);
   if (bias) milo_code_reads(c, bias);
   milo_code_writes(c, &out);
-  milo_code_add_step(c, op, run_product, p, milo_gemm_workspace_bytes(&c->device->exec, g));
+  keep(c, p, MILO_LEFT);
+  keep(c, p, MILO_RIGHT);
+  milo_code_add_step(c, op, run_product, p, workspace_bytes(&c->device->exec, p));
 }
 
 static milo_view swap_last(const milo_view *v) {
