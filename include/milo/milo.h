@@ -331,7 +331,8 @@ MILO_API MILO_MUST_USE milo_status milo_kernel_share(milo_ctx *ctx, const milo_k
 /* Operations that the device does not run, a line each ("y: non_zero runs on ref, not on cpu"); ""
    if it runs all. */
 MILO_API const char *milo_kernel_fallbacks(const milo_kernel *kernel);
-/* Dimensions of outputs that depend on values are -1 until a run has computed them. */
+/* Dimensions of outputs that depend on values are -1 until a run has computed them; with each run
+   shape and type are those of its outputs. */
 MILO_API size_t milo_kernel_inputs(const milo_kernel *kernel, milo_value_info *out, size_t max);
 MILO_API size_t milo_kernel_outputs(const milo_kernel *kernel, milo_value_info *out, size_t max);
 /* Bytes that the kernel holds for intermediates. */

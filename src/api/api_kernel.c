@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Kernels and buffers: an executable with the buffers bound to its inputs and outputs.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@ typedef struct named {
   size_t index;
 } named;
 
+enum { TYPE_BYTES = 256 };  // more than any tensor type takes
+
 struct milo_kernel {
   milo_ctx *ctx;
   milo_run *run;
@@ -23,6 +26,7 @@ struct milo_kernel {
   milo_value_info *info;        // inputs, then outputs
   milo_buffer **buffers;        // likewise; NULL: not bound
   named *names;                 // of both, sorted
+  char (*types)[TYPE_BYTES];    // spelling of outputs' types that only a run knows
   size_t input_count, output_count;
 };
 
@@ -95,6 +99,7 @@ static milo_status create(milo_ctx *ctx, milo_run *run, milo_kernel **out_kernel
   kernel->info = MILO_NEW_ARRAY(&kernel->arena, milo_value_info, count);
   for (size_t i = 0; i < count; i++)
     kernel->info[i] = milo_value_info_make(&kernel->arena, kernel_value(kernel, i));
+  kernel->types = milo_arena_alloc_array(&kernel->arena, kernel->output_count, TYPE_BYTES);
   kernel->names = MILO_NEW_ARRAY(&kernel->arena, named, count);
   for (size_t i = 0; i < count; i++) kernel->names[i] = (named){kernel->info[i].name, i};
   if (count > 1) qsort(kernel->names, count, sizeof *kernel->names, compare_named);
@@ -253,6 +258,10 @@ static void take_shapes(milo_kernel *kernel) {
     if (computed == NULL) continue;
     const size_t at = kernel->input_count + i;
     const milo_type *type = milo_run_output_type(kernel->run, i);
+    milo_arena scratch = {0};
+    snprintf(kernel->types[i], TYPE_BYTES, "%s", milo_type_format(&scratch, type, true));
+    milo_arena_deinit(&scratch);
+    kernel->info[at].type = kernel->types[i];
     kernel->info[at].rank = type->rank;
     memcpy(kernel->info[at].shape, type->dims, sizeof type->dims);
     milo_buffer_retain(computed);

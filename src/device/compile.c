@@ -54,7 +54,7 @@ static milo_status check_func(const milo_func *func, const milo_device *device, 
           one = check_weights(op->args[i].values[k], op->loc, diag);
     if (one == MILO_OK && op->code != MILO_OP_const) {
       const milo_segment_kind kind = milo_segment_kind_of(device, op);
-      if (kind == MILO_SEGMENT_KINDS || (strict && kind != MILO_SEGMENT_DEVICE)) {
+      if (kind == MILO_SEGMENT_KINDS || (strict && !milo_segment_is_own(device, kind))) {
         const milo_type *type = op->result_count > 0 ? &op->results[0]->type : NULL;
         one = milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED, "device %s does not support %s%s%s",
                         device->type->name, op->name, type != NULL ? " giving " : "",

@@ -58,6 +58,8 @@ MILO_MUST_USE milo_status milo_executable_cut(milo_executable *e, milo_device *d
                                               milo_diag *diag);
 // Where an operation runs: MILO_SEGMENT_KINDS if nowhere.
 milo_segment_kind milo_segment_kind_of(const milo_device *device, const milo_op *op);
+// Is that the device itself? Shapes that depend on values are ref's own matter.
+bool milo_segment_is_own(const milo_device *device, milo_segment_kind kind);
 // The device that runs such segments, opened on first use.
 MILO_MUST_USE milo_status milo_device_for(milo_device *device, milo_segment_kind kind,
                                           milo_diag *diag, milo_device **out_device);

@@ -30,6 +30,11 @@ milo_segment_kind milo_segment_kind_of(const milo_device *device, const milo_op 
   return MILO_SEGMENT_KINDS;
 }
 
+bool milo_segment_is_own(const milo_device *device, milo_segment_kind kind) {
+  return kind == MILO_SEGMENT_DEVICE ||
+         (kind == MILO_SEGMENT_DYNAMIC && device->type == &milo_device_type_ref);
+}
+
 milo_status milo_device_for(milo_device *device, milo_segment_kind kind, milo_diag *diag,
                             milo_device **out_device) {
   *out_device = device;
@@ -237,7 +242,7 @@ static const char *describe(const cutter *c, const milo_device *device, const mi
   for (const milo_op *op = c->e->func->body->first; op != end; op = op->next) {
     if (op->code == MILO_OP_const || op->result_count == 0) continue;
     const milo_segment_kind kind = c->places[op->results[0]->id].kind;
-    if (kind == MILO_SEGMENT_DEVICE) continue;
+    if (milo_segment_is_own(device, kind)) continue;
     milo_str_printf(&text, "%s: %s runs on %s, not on %s\n", op->results[0]->name, op->name,
                     kind == MILO_SEGMENT_DYNAMIC ? "ref" : "cpu", device->type->name);
   }

@@ -143,6 +143,26 @@ prints "e: tensor<fp32, [0]>  min -  mean -  max -  NaN 0"
 prints "b: tensor<bool, [2]>  min 0  mean 0.5  max 1  NaN 0"
 prints "s: fp32  min 4  mean 4  max 4  NaN 0"
 
+# Shapes that only a run knows.
+cat >open.mil <<'MIL'
+program(1.3) {
+  func main<ios18>(tensor<fp32, [2]> x) {
+    tensor<int32, [?, 1]> n = non_zero(x = x);
+  } -> (n);
+}
+MIL
+npy zero.npy '<f4' '(2,)' '\x00\x00\x00\x00\x00\x00\x00\x00'
+for device in ref cpu; do
+  check "run on $device says the shape" "$milo" run open.mil --input x=odd.npy --device $device
+  prints "n: tensor<int32, [2, 1]>  min 0  mean 0.5  max 1  NaN 0"
+  check "run on $device says that nothing is there" "$milo" run open.mil --input x=zero.npy --device $device
+  prints "n: tensor<int32, [0, 1]>  min -  mean -  max -  NaN 0"
+done
+check "run writes the shape" "$milo" run open.mil --input x=odd.npy -o there
+holds "run writes the shape" "'shape': \(2, 1\)" there/n.npy
+rm -r there
+refuse 1 "device cpu does not support non_zero" run open.mil --input x=odd.npy --strict
+
 # NumPy's own types, fp64 and int64, are not what programs take: refused with a hint, or converted.
 npy x64.npy '<f8' '(2, 3)' "$(printf '\\x00\\x00\\x00\\x00\\x00\\x00\\x%s' 'e0\x3f' 'f0\x3f' 'f8\x3f' '00\x40' '04\x40' '08\x40')"
 npy i64.npy '<i8' '(2,)' '\x07\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff' # 7 -1
