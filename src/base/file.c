@@ -389,6 +389,8 @@ milo_status milo_file_write(const char *path, const void *data, size_t bytes, mi
 }
 
 milo_status milo_file_make_dir(const char *path, milo_diag *diag) {
+  if (*path == '\0')
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "the name of the folder is empty");
   char *partial = strdup(path);
   if (!partial)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "out of memory creating '%s'", path);

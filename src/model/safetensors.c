@@ -266,6 +266,7 @@ static milo_status read_header(input *in) {
     return milo_fail(in->diag, in->loc, MILO_ERR_NO_MEMORY, "no memory for %zu tensors", count);
   for (const cJSON *item = f->header->child; item; item = item->next) {
     if (strcmp(item->string, METADATA) == 0) {
+      if (cJSON_IsNull(item)) continue;
       if (!cJSON_IsObject(item) || f->metadata != NULL)
         return BAD(in, METADATA " is not one object of texts");
       f->metadata = item;

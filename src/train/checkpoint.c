@@ -2,6 +2,7 @@
 #include "train/checkpoint.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +76,22 @@ static void format(const field *f, int digits, char *text, size_t bytes) {
     snprintf(text, bytes, "%.*g", digits, f->number);
   else
     snprintf(text, bytes, "%llu", (unsigned long long)f->count);
+  char *comma = strchr(text, ',');  // the host's locale may have put one
+  if (comma) *comma = '.';
+}
+
+// strtod of a number with a point, whatever the host's locale wants.
+static double read_number(const char *text, char **out_end) {
+  const double value = strtod(text, out_end);
+  char copy[64];
+  const char *point = strchr(text, '.');
+  if (**out_end == '\0' || !point || strlen(text) >= sizeof copy) return value;
+  memcpy(copy, text, strlen(text) + 1);
+  copy[point - text] = *localeconv()->decimal_point;
+  char *end;
+  const double local = strtod(copy, &end);
+  *out_end = (char *)(uintptr_t)text + (end - copy);
+  return local;
 }
 
 static milo_status find(const milo_safetensors *file, const char *name, field_kind kind, field *out,
@@ -87,7 +104,7 @@ static milo_status find(const milo_safetensors *file, const char *name, field_ki
   char *end;
   errno = 0;
   if (kind == FIELD_NUMBER)
-    out->number = strtod(text, &end);
+    out->number = read_number(text, &end);
   else
     out->count = strtoull(text, &end, 10);
   if (end == text || *end != '\0' || (kind == FIELD_COUNT && (errno != 0 || *text == '-')))

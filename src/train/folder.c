@@ -2,6 +2,7 @@
 #include "train/folder.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/str.h"
@@ -65,6 +66,8 @@ milo_status milo_folder_claim(const milo_train_options *options, milo_diag *diag
                               milo_lock **out_lock) {
   const char *dir = options->out_dir;
   *out_lock = NULL;
+  if (*dir == '\0')
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "the name of the folder is empty");
   MILO_TRY(options->resume ? holds_checkpoint(dir, diag) : milo_file_make_dir(dir, diag));
   MILO_TRY(lock(dir, diag, out_lock));
   milo_status status = options->resume || options->force ? MILO_OK : holds_no_run(dir, diag);
@@ -82,9 +85,10 @@ milo_status milo_folder_claim(const milo_train_options *options, milo_diag *diag
 
 milo_status milo_folder_check(const milo_train_options *options, milo_diag *diag) {
   milo_lock *taken = NULL;
-  if (!options->out_dir || (!options->resume && !milo_file_exists(options->out_dir)))
-    return MILO_OK;
+  if (!options->out_dir) return MILO_OK;
+  const bool made = !milo_file_exists(options->out_dir);
   MILO_TRY(milo_folder_claim(options, diag, &taken));
   milo_lock_release(taken);
+  if (made) rmdir(options->out_dir);  // as it was; its parents may stay
   return MILO_OK;
 }

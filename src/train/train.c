@@ -116,7 +116,7 @@ static milo_status write_files(run *r) {
   free(checkpoint);
   if (status == MILO_OK) status = write_model(r);
   r->saved |= status == MILO_OK;
-  r->saved_step = r->state.step;
+  if (status == MILO_OK) r->saved_step = r->state.step;
   r->changed &= status != MILO_OK;
   return status;
 }

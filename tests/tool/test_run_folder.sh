@@ -54,6 +54,20 @@ check "its tokenizer goes with it" test ! -e run/tokenizer.bin
 check "no folder" "$milo" "${train[@]}" --steps 1
 holds "that nothing is kept" "^nothing is kept: no folder was given with --out DIR" "$err"
 
+# ---- other people's files ----
+refuse 1 "the name of the folder is empty" "${train[@]}" --steps 1 --out ''
+for name in tokenizer.bin model.json; do
+  mkdir "theirs-$name" && cp text.txt "theirs-$name/$name"
+  refuse 1 "'theirs-$name/$name' is there and would be replaced" "${train[@]}" --steps 1 --out "theirs-$name"
+  check "$name is kept" cmp text.txt "theirs-$name/$name"
+  check "or replaced if that is wanted" "$milo" "${train[@]}" --steps 1 --out "theirs-$name" --force
+done
+mkdir own && cp tok.bin own/tokenizer.bin && cp tiny.json own/model.json
+check "what is read from there may stand there" "$milo" train --data text.txt -t own/tokenizer.bin \
+  --model own/model.json --batch 1 --steps 1 --out own
+refuse 1 "" train --data text.txt --steps 1 --out /dev/null/x
+if grep -q "learnt" "$err"; then bad "a tokenizer was learnt for a folder that cannot be"; fi
+
 # ---- two processes ----
 "$milo" "${train[@]}" --steps 100000000 --save-every 100000 --eval-every 100000 --out both \
   2>/dev/null >"$work/first" &
@@ -78,4 +92,7 @@ check "it goes on" "$milo" demo --stories 100 --steps 4 --out tale --resume
 check "for four steps" test "$(wc -l <tale/metrics.jsonl)" = 4
 check "with the same stories" cmp tale/stories.txt stories.txt
 refuse 1 "other training data" demo --stories 120 --steps 5 --out tale --resume
+mkdir taken && cp text.txt taken/stories.txt
+refuse 1 "'taken/stories.txt' is there and would be replaced" demo --stories 100 --steps 1 --out taken
+check "stories are kept" cmp text.txt taken/stories.txt
 exit $failed

@@ -173,6 +173,12 @@ int cmd_demo(int argc, char **argv) {
   stop_on_signal(STOPPING);
   const milo_train_options asked = run_options(&d);
   milo_status status = milo_train_check(d.ctx, &asked);
+  static const char *const names[] = {"stories.txt", "tokenizer.bin", "model.json", NULL};
+  if (status == MILO_OK && !d.resume && !d.force &&
+      refuse_replacing(d.dir, names, NULL) != EXIT_OK) {
+    milo_ctx_destroy(d.ctx);
+    return EXIT_FAILED;
+  }
   if (status == MILO_OK) status = prepare(&d);
   if (status == MILO_OK) status = train(&d);
   if (status == MILO_OK) status = tell(&d);

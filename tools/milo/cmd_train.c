@@ -194,7 +194,7 @@ static int prepare(const command *cmd, const request *r, job *j) {
   milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
   milo_status status = choose_model(r, j, &config);
   if (status == MILO_OK)
-    status = find_tokenizer(j->ctx, r->tokenizer, r->init ? r->init : (r->resume ? r->out : ""),
+    status = find_tokenizer(j->ctx, r->tokenizer, r->init ? r->init : (r->resume ? r->out : NULL),
                             &j->tokenizer);
   if (status != MILO_OK) return fail_with(j->ctx, status);
   // The default model is made to fit the tokenizer; one that was asked for is left as it is.
@@ -331,7 +331,16 @@ int cmd_train(int argc, char **argv) {
   stop_on_signal(STOPPING);
   // Asked before anything is learnt, and once more when training begins.
   const milo_status may = milo_train_check(j.ctx, &train_options);
-  code = may == MILO_OK ? prepare(&cmd, &r, &j) : fail_with(j.ctx, may);
+  code = may == MILO_OK ? EXIT_OK : fail_with(j.ctx, may);
+  if (code == EXIT_OK && r.out && !r.resume && !r.force) {
+    static const char *const names[] = {"tokenizer.bin", "model.json", NULL};
+    const char *given[3] = {0};  // what is read from there
+    size_t count = 0;
+    if (r.tokenizer) given[count++] = r.tokenizer;
+    if (r.model) given[count++] = r.model;
+    code = refuse_replacing(r.out, names, given);
+  }
+  if (code == EXIT_OK) code = prepare(&cmd, &r, &j);
   if (code == EXIT_OK) code = train(&r, &j, &train_options);
   release_data(&j.data);
   milo_tokenizer_destroy(j.tokenizer);

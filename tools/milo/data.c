@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "data.h"
+#include "cmd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "progress.h"
@@ -96,10 +98,30 @@ char *folder_of(const char *path) {
 
 bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 
+static bool same_file(const char *a, const char *b) {
+  struct stat x, y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int refuse_replacing(const char *dir, const char *const *names, const char *const *given) {
+  int code = EXIT_OK;
+  for (; *names != NULL && code == EXIT_OK; names++) {
+    char *path = join_path(dir, *names);
+    if (path == NULL) return fail_text("out of memory");
+    bool read = false;
+    for (size_t i = 0; given != NULL && given[i] != NULL; i++) read |= same_file(path, given[i]);
+    if (!read && file_exists(path))
+      code = fail_text("'%s' is there and would be replaced: --force does that", path);
+    free(path);
+  }
+  return code;
+}
+
 milo_status find_tokenizer(milo_ctx *ctx, const char *path, const char *model,
                            milo_tokenizer **out_tokenizer) {
   *out_tokenizer = NULL;
   if (path) return milo_tokenizer_load(ctx, path, 0, out_tokenizer);
+  if (!model) return MILO_OK;
   char *beside = join_path(model, "tokenizer.bin");
   milo_status status = MILO_OK;
   if (beside && file_exists(beside)) status = milo_tokenizer_load(ctx, beside, 0, out_tokenizer);
