@@ -120,6 +120,7 @@ typedef struct milo_kernel milo_kernel;
 typedef struct milo_buffer milo_buffer;
 typedef struct milo_model milo_model;
 typedef struct milo_tokenizer milo_tokenizer;
+typedef struct milo_session milo_session;
 
 /* ---- context ------------------------------------------------------------------------------- */
 
@@ -133,7 +134,7 @@ typedef struct milo_ctx_options {
 MILO_API MILO_MUST_USE milo_status milo_ctx_create(const milo_ctx_options *options,
                                                    milo_ctx **out_ctx);
 /* May come before what was made from the context is destroyed: all of that stays usable, and
-   kernels keep the context's threads and devices until the last of them is gone. */
+   kernels and sessions keep the context's threads and devices until the last of them is gone. */
 MILO_API void milo_ctx_destroy(milo_ctx *ctx);
 
 /* Text of the last failure on this context, "" if there was none; valid until the next call.
@@ -454,7 +455,8 @@ typedef struct milo_model_config {
   bool qk_norm;        /* RMSNorm of each head of q and k */
   bool untied;         /* classifier has weights of its own */
   int32_t stop_count; /* of stop_tokens; 0: the two of llama2.c's vocabularies, 1 and 2; -1: none */
-  uint32_t stop_tokens[MILO_MAX_STOP_TOKENS]; /* generation ends before one of these */
+  uint32_t stop_tokens[MILO_MAX_STOP_TOKENS]; /* generation ends before one of these, see
+                                                 milo_model_stops */
 } milo_model_config;
 
 /* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M"), a JSON
@@ -475,9 +477,63 @@ MILO_API MILO_MUST_USE milo_status milo_model_save(milo_ctx *ctx, const milo_mod
 /* Why no llama2.c file can hold the model ("qk_norm is set"): milo_model_save then gives
    MILO_ERR_UNSUPPORTED, and milo_train writes no model.bin. NULL: one can. */
 MILO_API const char *milo_model_save_obstacle(const milo_model *model);
+/* May come before a session of the model is destroyed, which keeps it. */
 MILO_API void milo_model_destroy(milo_model *model);
 MILO_API void milo_model_get_config(const milo_model *model, milo_model_config *out_config);
 MILO_API uint64_t milo_model_parameter_count(const milo_model *model);
+/* Is it a stop token of the model? */
+MILO_API bool milo_model_stops(const milo_model *model, uint32_t token);
+
+/* ---- sessions ---------------------------------------------------------------------------------
+ */
+
+/* A sequence that a model reads, token by token or many at once, and what comes after it. */
+typedef struct milo_session_options {
+  size_t struct_bytes;
+  const char *device; /* NULL: "cpu" */
+  size_t limit;       /* tokens at most, at most the model's seq; 0: seq */
+  /* Asked between layers; return true to end a feed with MILO_ERR_INTERRUPTED. May be NULL. */
+  bool (*stop)(void *user);
+  void *user;
+} milo_session_options;
+
+/* Takes memory for the tokens that are read, not for the limit. The session keeps model and context
+   until it is destroyed; it reads the model's weights with every feed. options may be NULL. */
+MILO_API MILO_MUST_USE milo_status milo_session_create(milo_ctx *ctx, milo_model *model,
+                                                       const milo_session_options *options,
+                                                       milo_session **out_session);
+MILO_API void milo_session_destroy(milo_session *session);
+MILO_API size_t milo_session_length(const milo_session *session); /* tokens read */
+MILO_API size_t milo_session_limit(const milo_session *session);
+/* Bytes of its cache of keys and values. */
+MILO_API size_t milo_session_cache_bytes(const milo_session *session);
+/* Reads count more tokens (>= 1). After a failure (MILO_ERR_INVALID: a token is not in the
+   vocabulary, or they are more than the limit; MILO_ERR_NUMERIC: a logit is not finite) the session
+   is as it was. The same tokens in other parts give the same logits but for rounding. */
+MILO_API MILO_MUST_USE milo_status milo_session_feed(milo_session *session, const uint32_t *tokens,
+                                                     size_t count);
+/* Of the next token, [vocab]; valid until the next feed. NULL: nothing was read yet, or since
+   milo_session_rewind forgot tokens. */
+MILO_API const float *milo_session_logits(const milo_session *session);
+/* Draws the next token, but does not read it: feed it to go on. temperature 0: the likeliest, the
+   first of equals. top_p: among the likeliest that reach it together; 0 or 1: off. The draw is a
+   function of seed, length and logits. MILO_ERR_INVALID where milo_session_logits is NULL. */
+MILO_API MILO_MUST_USE milo_status milo_session_sample(milo_session *session, double temperature,
+                                                       double top_p, uint64_t seed,
+                                                       uint32_t *out_token);
+/* Forgets all but the first length tokens, at once. MILO_ERR_INVALID: fewer were read. */
+MILO_API MILO_MUST_USE milo_status milo_session_rewind(milo_session *session, size_t length);
+
+/* Of a sequence of 1 to seq tokens: the logits after each, out [count, vocab]. device: NULL: "cpu".
+   After a failure out's content means nothing. */
+MILO_API MILO_MUST_USE milo_status milo_model_logits(milo_ctx *ctx, const milo_model *model,
+                                                     const char *device, const uint32_t *ids,
+                                                     size_t count, float *out);
+/* Of a sequence of 2 to seq + 1 tokens: the cross-entropy of each after the first, given all before
+   it, out [count - 1]. */
+MILO_API MILO_MUST_USE milo_status milo_model_losses(milo_ctx *ctx, const milo_model *model,
+                                                     const char *device, const uint32_t *ids,
+                                                     size_t count, float *out);
 
 /* ---- generation and evaluation -----------------------------------------------------------------
  */

@@ -55,6 +55,10 @@ uint64_t milo_model_parameter_count(const milo_model *model) {
   return milo_params_elements(&model->params);
 }
 
+bool milo_model_stops(const milo_model *model, uint32_t token) {
+  return milo_model_config_stops(&model->config, token);
+}
+
 milo_status milo_generate(milo_ctx *ctx, const milo_model *model, const uint32_t *prompt,
                           size_t prompt_count, const milo_generate_options *given,
                           uint32_t **out_ids, size_t *out_count, milo_generate_stats *out_stats) {

@@ -12,7 +12,7 @@ enum { MILO_CTX_MAX_DEVICES = 8 };
 struct milo_ctx {
   milo_diag diag;
   milo_host host;
-  int refs;  // the client's and one of each kernel
+  int refs;  // the client's and one of each kernel and session
   char cpu[160];
   milo_device *devices[MILO_CTX_MAX_DEVICES];  // opened on first use, by row of milo_device_types
 };

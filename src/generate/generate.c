@@ -50,7 +50,7 @@ static milo_status continue_prompt(run *r, milo_reader *session, milo_sampler *s
   for (size_t i = 1; i < r->count && go_on; i++) go_on = announce(r, r->ids[i]);
   while (go_on && r->count < r->steps) {
     const milo_status status =
-        milo_reader_feed(session, r->ids + r->count - unread, unread, NULL, diag);
+        milo_reader_feed(session, r->ids + r->count - unread, unread, NULL, NULL, diag);
     if (status == MILO_ERR_INTERRUPTED) break;
     MILO_TRY(status);
     const uint32_t next = milo_sampler_draw(sampler, milo_reader_logits(session), r->count);

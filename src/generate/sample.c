@@ -13,14 +13,23 @@ struct milo_choice {
   uint32_t id;
 };
 
-milo_status milo_sampler_init(milo_sampler *sampler, size_t vocab, double temperature, double top_p,
-                              uint64_t seed, milo_diag *diag) {
-  *sampler = (milo_sampler){temperature, top_p, seed, vocab, NULL};
+milo_status milo_sampler_set(milo_sampler *sampler, double temperature, double top_p, uint64_t seed,
+                             milo_diag *diag) {
   if (!(temperature >= 0) || !isfinite(temperature))
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "temperature is %g, expected >= 0",
                      temperature);
   if (!(top_p >= 0) || !(top_p <= 1))
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "top_p is %g, expected 0 to 1", top_p);
+  sampler->temperature = temperature;
+  sampler->top_p = top_p;
+  sampler->seed = seed;
+  return MILO_OK;
+}
+
+milo_status milo_sampler_init(milo_sampler *sampler, size_t vocab, double temperature, double top_p,
+                              uint64_t seed, milo_diag *diag) {
+  *sampler = (milo_sampler){.vocab = vocab};
+  MILO_TRY(milo_sampler_set(sampler, temperature, top_p, seed, diag));
   sampler->choices = calloc(vocab, sizeof *sampler->choices);
   if (!sampler->choices)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory to sample from %zu tokens",

@@ -20,13 +20,19 @@ void milo_reader_set_stop(milo_reader *reader, milo_stop stop);
 size_t milo_reader_length(const milo_reader *reader);  // tokens read
 size_t milo_reader_limit(const milo_reader *reader);
 const milo_model *milo_reader_model(const milo_reader *reader);
-// Reads count more tokens (>= 1). all: room for count * vocab logits, those after each of the
-// tokens; NULL: not wanted. MILO_ERR_INVALID: a token is not in the vocabulary, or there would be
-// more than the limit. MILO_ERR_NUMERIC: a logit is not finite. A failure leaves the length.
+// Bytes of the cache of keys and values: in proportion to the tokens read, not to the limit.
+size_t milo_reader_cache_bytes(const milo_reader *reader);
+// The logits after the index-th token of a feed: [vocab], valid during the call.
+typedef void milo_logits_fn(void *user, size_t index, const float *logits);
+// Reads count more tokens (>= 1). each: gets the logits after every one of them, in order; NULL:
+// only the last ones are computed. MILO_ERR_INVALID: a token is not in the vocabulary, or there
+// would be more than the limit. MILO_ERR_NUMERIC: a logit is not finite. A failure leaves length
+// and logits as they were. The same tokens in other parts give the same logits but for rounding.
 MILO_MUST_USE milo_status milo_reader_feed(milo_reader *reader, const uint32_t *tokens,
-                                           size_t count, float *all, milo_diag *diag);
+                                           size_t count, milo_logits_fn *each, void *user,
+                                           milo_diag *diag);
 // What comes after the last token read: [vocab], valid until the next feed. NULL: nothing was read
-// yet, or since rewinding.
+// yet, or since tokens were forgotten.
 const float *milo_reader_logits(const milo_reader *reader);
 // Forgets all but the first length tokens (at most what was read).
 void milo_reader_rewind(milo_reader *reader, size_t length);

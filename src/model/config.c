@@ -79,6 +79,21 @@ static bool field_flag(const milo_model_config *config, const field *f) {
 
 #define FAIL(...) milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, __VA_ARGS__)
 
+// llama2.c's vocabularies end a text with token 1 or 2. A vocabulary that lacks them has none.
+static milo_status complete_stop_tokens(milo_model_config *c, milo_diag *diag) {
+  if (c->stop_count < -1 || c->stop_count > MILO_MAX_STOP_TOKENS)
+    return FAIL("model: %d stop tokens, expected at most %d", c->stop_count, MILO_MAX_STOP_TOKENS);
+  if (c->stop_count == 0)
+    for (uint32_t token = 1; token <= 2 && token < c->vocab; token++)
+      c->stop_tokens[c->stop_count++] = token;
+  if (c->stop_count == 0) c->stop_count = -1;
+  for (int32_t i = 0; i < c->stop_count; i++)
+    if (c->stop_tokens[i] >= c->vocab)
+      return FAIL("model: stop token %u is not in the vocabulary, which has %lld",
+                  c->stop_tokens[i], (long long)c->vocab);
+  return MILO_OK;
+}
+
 milo_status milo_model_config_complete(const milo_model_config *config, milo_diag *diag,
                                        milo_model_config *out_config) {
   milo_model_config c;
@@ -113,13 +128,7 @@ milo_status milo_model_config_complete(const milo_model_config *config, milo_dia
     return FAIL("model: rope_theta is %g, expected a positive number", c.rope_theta);
   if (!(c.norm_epsilon > 0) || !(c.norm_epsilon < 1))
     return FAIL("model: norm_epsilon is %g, expected a number between 0 and 1", c.norm_epsilon);
-  if (c.stop_count == 0) {
-    c.stop_count = 2;
-    c.stop_tokens[0] = 1;
-    c.stop_tokens[1] = 2;
-  }
-  if (c.stop_count < -1 || c.stop_count > MILO_MAX_STOP_TOKENS)
-    return FAIL("model: %d stop tokens, expected at most %d", c.stop_count, MILO_MAX_STOP_TOKENS);
+  MILO_TRY(complete_stop_tokens(&c, diag));
   *out_config = c;
   return MILO_OK;
 }
@@ -175,13 +184,16 @@ static milo_status read_fields(const cJSON *root, milo_loc loc, milo_diag *diag,
                                milo_model_config *config) {
   if (!cJSON_IsObject(root))
     return milo_fail(diag, loc, MILO_ERR_INVALID, "a model description is a JSON object");
-  bool seen[FIELDS] = {false};
+  bool seen[FIELDS] = {false}, seen_stop_tokens = false;
   for (const cJSON *item = root->child; item; item = item->next) {
     size_t i = 0;
     while (i < FIELDS && strcmp(fields[i].name, item->string) != 0) i++;
     if (i == FIELDS) {
       if (strcmp(item->string, "name") == 0) continue;
       if (strcmp(item->string, STOP_TOKENS) == 0) {
+        if (seen_stop_tokens)
+          return milo_fail(diag, loc, MILO_ERR_INVALID, "\"" STOP_TOKENS "\" is given twice");
+        seen_stop_tokens = true;
         MILO_TRY(read_stop_tokens(config, item, loc, diag));
         continue;
       }

@@ -139,6 +139,7 @@ milo_status milo_model_alloc(const milo_model_config *config, milo_diag *diag,
   MILO_TRY(milo_model_config_complete(config, diag, &complete));
   milo_model *model = calloc(1, sizeof *model);
   if (!model) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a model");
+  atomic_init(&model->refs, 1);
   model->config = complete;
   const milo_status status = describe(model, diag);
   if (status == MILO_OK)
@@ -148,8 +149,10 @@ milo_status milo_model_alloc(const milo_model_config *config, milo_diag *diag,
   return status;
 }
 
+void milo_model_retain(milo_model *model) { atomic_fetch_add(&model->refs, 1); }
+
 void milo_model_destroy(milo_model *model) {
-  if (!model) return;
+  if (!model || atomic_fetch_sub(&model->refs, 1) > 1) return;
   milo_params_deinit(&model->params);
   free(model);
 }

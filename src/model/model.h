@@ -7,6 +7,8 @@
 #ifndef MILO_MODEL_MODEL_H
 #define MILO_MODEL_MODEL_H
 
+#include <stdatomic.h>
+
 #include "model/params.h"
 
 typedef enum milo_tensor_id {
@@ -40,6 +42,7 @@ MILO_MUST_USE milo_status milo_model_tensor(const milo_model_config *config, mil
                                             milo_diag *diag, milo_tensor *out);
 
 struct milo_model {
+  atomic_int refs;  // the client's and one of each session
   milo_model_config config;
   milo_params params;
   size_t first[MILO_TENSOR_COUNT];  // the parameter of layer 0; layers follow each other
@@ -48,6 +51,8 @@ struct milo_model {
 // All weights zero. config need not be complete.
 MILO_MUST_USE milo_status milo_model_alloc(const milo_model_config *config, milo_diag *diag,
                                            milo_model **out_model);
+// One more reference, given back with milo_model_destroy.
+void milo_model_retain(milo_model *model);
 // normal(0, 0.02), wo and w2 times 1/sqrt(2 layers), norms 1. Weight i of kind k is a function of
 // (seed, k, i) alone, for any number of threads. pool may be NULL.
 MILO_MUST_USE milo_status milo_model_randomize(milo_model *model, uint64_t seed, milo_pool *pool,

@@ -56,6 +56,14 @@ holds "ids and text in it" '^\{"ids": \[1, .*"text": "Once.*"tokens_per_second":
 "$milo" tokenize encode stories.txt -t whole/tokenizer.bin -o stories.tokens >/dev/null
 check "eval of text" "$milo" eval whole --data stories.txt --max-tokens 500 --json
 sed 's/, "seconds.*//' "$out" >text.json
+check "losses of every token" "$milo" eval whole --data stories.txt --max-tokens 500 --seq 24 \
+  --losses losses.npy --json
+json "their mean is the loss" \
+  "(lambda v: len(v) == j['tokens'] == 480 and abs(sum(v) / 480 - j['loss']) < 1e-6)(\
+  __import__('array').array('f', open('losses.npy', 'rb').read()[-480 * 4:]))"
+check "losses on standard output" sh -c '"$1" eval whole --data stories.txt --max-tokens 500 \
+  --losses - >out.npy 2>said && cmp out.npy losses.npy && grep -q "^loss " said' - "$milo"
+refuse 1 "no/losses.npy" eval whole --data stories.txt --max-tokens 50 --losses no/losses.npy
 check "eval of tokens" "$milo" eval whole/model.bin --data stories.tokens --max-tokens 500 --json
 sed 's/, "seconds.*//' "$out" >tokens.json
 check "they agree" diff text.json tokens.json

@@ -69,6 +69,9 @@ static void test_builtin_models(void) {
   milo_diag_deinit(&diag);
 }
 
+#define OTHERS "\"dim\": 6, \"hidden\": 10, \"layers\": 2, \"heads\": 3, \"seq\": 5, "
+#define SMALL "{\"vocab\": 11, " OTHERS
+
 static void test_descriptions(void) {
   milo_model_config a, b;
   milo_diag diag = {0};
@@ -102,12 +105,53 @@ static void test_descriptions(void) {
       {"{\"dim\": \"8\"}", "not a whole number"},
       {"{\"untied\": 1}", "not true or false"},
       {"{\"rope_theta\": true}", "not a number"},
+      {"{\"stop_tokens\": 1}", "not a list of at most 8"},
+      {"{\"stop_tokens\": [1, 2, 3, 4, 5, 6, 7, 8, 9]}", "not a list of at most 8"},
+      {"{\"stop_tokens\": [1, -1]}", "holds no tokens"},
+      {"{\"stop_tokens\": [1.5]}", "holds no tokens"},
+      {"{\"stop_tokens\": [\"1\"]}", "holds no tokens"},
+      {"{\"stop_tokens\": [1e300]}", "holds no tokens"},
+      {"{\"stop_tokens\": [], \"stop_tokens\": [1]}", "\"stop_tokens\" is given twice"},
+      {SMALL "\"stop_tokens\": [3, 11]}", "stop token 11 is not in the vocabulary, which has 11"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     fails_with(milo_model_config_parse(bad[i].text, "x.json", &diag, &a), MILO_ERR_INVALID, &diag,
                bad[i].words);
   CHECK(a.dim == 0);
   milo_diag_deinit(&diag);
+}
+
+// A description and what is printed of it say the same tokens; how many: as in the C struct.
+static void test_stop_tokens(void) {
+  static const struct {
+    const char *text;
+    int32_t count;
+    uint32_t first, last;
+  } good[] = {
+      {SMALL "\"untied\": false}", 2, 1, 2},
+      {SMALL "\"stop_tokens\": []}", -1, 0, 0},
+      {SMALL "\"stop_tokens\": [0]}", 1, 0, 0},
+      {SMALL "\"stop_tokens\": [10, 3, 4, 5, 6, 7, 8, 9]}", 8, 10, 9},
+      {"{\"vocab\": 2," OTHERS "\"untied\": false}", 1, 1, 1},
+      {"{\"vocab\": 1," OTHERS "\"untied\": false}", -1, 0, 0},
+  };
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    milo_diag diag = {0};
+    milo_model_config a, b;
+    milo_str printed = {0};
+    CHECK(milo_model_config_parse(good[i].text, "x.json", &diag, &a) == MILO_OK);
+    milo_model_config_print(&a, &printed);
+    if (!CHECK(milo_model_config_parse(printed.data, "y.json", &diag, &b) == MILO_OK))
+      printf("# %s\n", milo_diag_text(&diag));
+    CHECK(a.stop_count == good[i].count && b.stop_count == good[i].count);
+    if (a.stop_count > 0) {
+      const size_t last = (size_t)a.stop_count - 1;
+      CHECK(a.stop_tokens[0] == good[i].first && b.stop_tokens[0] == good[i].first);
+      CHECK(a.stop_tokens[last] == good[i].last && b.stop_tokens[last] == good[i].last);
+    }
+    milo_str_deinit(&printed);
+    milo_diag_deinit(&diag);
+  }
 }
 
 static void test_configs_are_checked(void) {
@@ -449,6 +493,7 @@ int main(void) {
   if (!mkdtemp(folder)) return 1;
   RUN(test_builtin_models);
   RUN(test_descriptions);
+  RUN(test_stop_tokens);
   RUN(test_configs_are_checked);
   RUN(test_random_weights);
   RUN(test_llama2c_round_trip);

@@ -10,15 +10,42 @@
 #include "progress.h"
 
 typedef struct request {
-  const char *model, *data, *tokenizer, *device;
+  const char *model, *data, *tokenizer, *device, *losses;
   uint64_t seq, max_tokens;
   bool tokens, json;
 } request;
 
+typedef struct listener {
+  progress shown;
+  milo_array losses;  // room for all that may come; data NULL: not wanted
+} listener;
+
 static bool on_progress(void *user, uint64_t done, uint64_t total) {
+  listener *l = user;
   const milo_progress work = {"tokens", done, total};
-  progress_work(user, "evaluating", &work);
+  progress_work(&l->shown, "evaluating", &work);
   return !stop_requested();
+}
+
+static void on_losses(void *user, const float *losses, size_t count) {
+  milo_array *all = &((listener *)user)->losses;
+  memcpy((float *)all->data + all->shape[0], losses, count * sizeof *losses);
+  all->shape[0] += (int64_t)count;
+}
+
+static void report(const request *r, const milo_eval_result *result) {
+  const double speed = result->seconds > 0 ? (double)result->tokens / result->seconds : 0;
+  FILE *to = r->losses ? report_file(r->losses) : stdout;
+  if (r->json)
+    fprintf(to,
+            "{\"loss\": %.9g, \"perplexity\": %.9g, \"tokens\": %" PRIu64
+            ", \"seconds\": %.6g, \"tokens_per_second\": %.6g}\n",
+            result->loss, result->perplexity, result->tokens, result->seconds, speed);
+  else
+    fprintf(to,
+            "loss %.6f nats a token, perplexity %.4f, %" PRIu64
+            " tokens in %.2f s (%.0f tokens/s)\n",
+            result->loss, result->perplexity, result->tokens, result->seconds, speed);
 }
 
 static milo_status evaluate(const request *r, milo_ctx *ctx, const milo_model *model,
@@ -27,25 +54,28 @@ static milo_status evaluate(const request *r, milo_ctx *ctx, const milo_model *m
   options.device = r->device;
   options.seq = (size_t)r->seq;
   options.max_tokens = (size_t)r->max_tokens;
-  progress p;
-  progress_begin(&p, 1);
+  listener l = {.losses = {.data = NULL}};
+  if (r->losses) {
+    const int64_t most = data->count > 1 ? (int64_t)data->count - 1 : 1;
+    const milo_status status = milo_array_create(ctx, MILO_FP32, 1, &most, &l.losses);
+    if (status != MILO_OK) return status;
+    l.losses.shape[0] = 0;
+    options.on_losses = on_losses;
+  }
+  progress_begin(&l.shown, 1);
   options.on_progress = on_progress;
   options.stop = stop_asked;
-  options.user = &p;
+  options.user = &l;
   milo_eval_result result;
-  const milo_status status = milo_eval(ctx, model, data->ids, data->count, &options, &result);
+  milo_status status = milo_eval(ctx, model, data->ids, data->count, &options, &result);
   progress_end_line();
-  if (status != MILO_OK) return status;
-  const double speed = result.seconds > 0 ? (double)result.tokens / result.seconds : 0;
-  if (r->json)
-    printf("{\"loss\": %.9g, \"perplexity\": %.9g, \"tokens\": %" PRIu64
-           ", \"seconds\": %.6g, \"tokens_per_second\": %.6g}\n",
-           result.loss, result.perplexity, result.tokens, result.seconds, speed);
-  else
-    printf("loss %.6f nats a token, perplexity %.4f, %" PRIu64
-           " tokens in %.2f s (%.0f tokens/s)\n",
-           result.loss, result.perplexity, result.tokens, result.seconds, speed);
-  return MILO_OK;
+  if (status == MILO_OK) report(r, &result);
+  if (status == MILO_OK && r->losses) {
+    l.losses.bytes = (size_t)l.losses.shape[0] * sizeof(float);
+    status = milo_npy_save(ctx, r->losses, &l.losses);
+  }
+  milo_array_deinit(&l.losses);
+  return status;
 }
 
 int cmd_eval(int argc, char **argv) {
@@ -56,6 +86,7 @@ int cmd_eval(int argc, char **argv) {
       ".tokens, .bin) or a text. MODEL is a llama2.c .bin file or a folder written by milo train.",
       "  milo eval stories260K.bin --data stories.u16\n"
       "  milo eval out --data more.txt --json\n"
+      "  milo eval out --data more.txt --losses losses.npy\n"
       "  zcat stories.u16.gz | milo eval out --data - --tokens\n",
       1,
       1};
@@ -67,6 +98,8 @@ int cmd_eval(int argc, char **argv) {
       {"--seq", NULL, OPTION_COUNT, &r.seq, "N", "tokens a chunk (default: the model's longest)"},
       {"--max-tokens", NULL, OPTION_COUNT, &r.max_tokens, "N",
        "score the first N only (whole chunks)"},
+      {"--losses", NULL, OPTION_OUTPUT, &r.losses, "FILE.npy",
+       "write the cross-entropy of every token scored"},
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};

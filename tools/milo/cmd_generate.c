@@ -24,8 +24,13 @@ typedef struct stream {
   uint32_t *ids;
   size_t count, capacity, printed;
   bool as_ids, silent;
-  milo_status status;
+  bool deaf;  // standard output takes no more
 } stream;
+
+typedef struct timing {
+  size_t prompt_tokens, generated_tokens;
+  double prefill_s, decode_s;
+} timing;
 
 static bool push(stream *s, uint32_t id) {
   if (s->count == s->capacity) {
@@ -40,38 +45,40 @@ static bool push(stream *s, uint32_t id) {
 }
 
 // Prints what the newest token adds to the text: a token's text depends on those before it.
-static bool print_text(stream *s) {
+static milo_status print_text(stream *s) {
   char *text = NULL;
   size_t bytes = 0;
-  s->status = milo_tokenizer_decode(s->ctx, s->tokenizer, s->ids, s->count, &text, &bytes);
-  if (s->status != MILO_OK) return false;
+  const milo_status status =
+      milo_tokenizer_decode(s->ctx, s->tokenizer, s->ids, s->count, &text, &bytes);
+  if (status != MILO_OK) return status;
   if (bytes > s->printed) fwrite(text + s->printed, 1, bytes - s->printed, stdout);
   if (bytes > s->printed) s->printed = bytes;
   milo_free(text);
-  return true;
+  return MILO_OK;
 }
 
-static bool on_token(void *user, uint32_t id) {
-  stream *s = user;
-  if (!push(s, id)) {
-    s->status = MILO_ERR_NO_MEMORY;
-    return false;
+// The next token: kept, and shown unless the whole is printed at the end.
+static milo_status take(stream *s, uint32_t id) {
+  if (!push(s, id)) return MILO_ERR_NO_MEMORY;
+  if (s->silent) return MILO_OK;
+  if (s->as_ids) {
+    printf("%u\n", id);
+  } else {
+    const milo_status status = print_text(s);
+    if (status != MILO_OK) return status;
   }
-  if (!s->silent) {
-    if (s->as_ids)
-      printf("%u\n", id);
-    else if (!print_text(s))
-      return false;
-    if (fflush(stdout) != 0) return false;
-  }
-  return !stop_requested();
+  // That it failed is said at the end; nobody reads on.
+  s->deaf = fflush(stdout) != 0;
+  return MILO_OK;
 }
+
+static bool goes_on(const stream *s) { return !s->deaf && !stop_requested(); }
 
 static double rate(size_t tokens, double seconds) {
   return seconds > 0 ? (double)tokens / seconds : 0;
 }
 
-static milo_status print_json(const stream *s, const milo_generate_stats *stats) {
+static milo_status print_json(const stream *s, const timing *t) {
   printf("{\"ids\": [");
   for (size_t i = 0; i < s->count; i++) printf("%s%u", i ? ", " : "", s->ids[i]);
   printf("]");
@@ -86,55 +93,116 @@ static milo_status print_json(const stream *s, const milo_generate_stats *stats)
     milo_free(text);
   }
   printf(", \"prompt_tokens\": %zu, \"generated_tokens\": %zu, \"prefill_seconds\": ",
-         stats->prompt_tokens, stats->generated_tokens);
-  json_number(stdout, stats->prefill_s);
+         t->prompt_tokens, t->generated_tokens);
+  json_number(stdout, t->prefill_s);
   printf(", \"decode_seconds\": ");
-  json_number(stdout, stats->decode_s);
+  json_number(stdout, t->decode_s);
   printf(", \"tokens_per_second\": ");
-  json_number(stdout, rate(stats->generated_tokens, stats->prefill_s + stats->decode_s));
+  json_number(stdout, rate(t->generated_tokens, t->prefill_s + t->decode_s));
   printf("}\n");
   return MILO_OK;
 }
 
-static milo_status run(const request *r, milo_ctx *ctx, const milo_model *model,
-                       const milo_tokenizer *tokenizer) {
-  static const uint32_t begin[] = {TOKEN_BOS};
+// Says what is wrong with a prompt before any of it is shown.
+static bool prompt_fits(const milo_model_config *config, const uint32_t *prompt, size_t count) {
+  if (count > (uint64_t)config->seq) {
+    fail_text("error: the prompt has %zu tokens, the model's sequences at most %lld", count,
+              (long long)config->seq);
+    return false;
+  }
+  for (size_t i = 0; i < count; i++)
+    if (prompt[i] >= (uint64_t)config->vocab) {
+      fail_text("error: token %zu of the prompt is %u, the model's vocabulary has %lld", i,
+                prompt[i], (long long)config->vocab);
+      return false;
+    }
+  return true;
+}
+
+// steps: tokens in all, the prompt included.
+static milo_status begin(const request *r, milo_ctx *ctx, milo_model *model, size_t steps,
+                         milo_session **out_session) {
+  milo_session_options options = MILO_OPTIONS_INIT(milo_session_options);
+  options.device = r->device;
+  options.limit = steps;
+  options.stop = stop_asked;
+  return milo_session_create(ctx, model, &options, out_session);
+}
+
+// Shows the prompt, then draws and shows token after token.
+static milo_status continue_prompt(const request *r, const milo_model *model, milo_session *session,
+                                   const uint32_t *prompt, size_t steps, stream *s, timing *t) {
+  milo_status status = MILO_OK;
+  double start = now_s();
+  for (size_t i = 1; status == MILO_OK && i < t->prompt_tokens && goes_on(s); i++)
+    status = take(s, prompt[i]);
+  while (status == MILO_OK && goes_on(s) && s->count < steps) {
+    const size_t read = milo_session_length(session);
+    uint32_t next = 0;
+    status = milo_session_feed(session, s->ids + read, s->count - read);
+    if (status == MILO_ERR_INTERRUPTED) return MILO_OK;
+    if (status == MILO_OK)
+      status = milo_session_sample(session, r->temperature, r->top_p, r->seed, &next);
+    if (status != MILO_OK) return status;
+    const double now = now_s();
+    *(read == 0 ? &t->prefill_s : &t->decode_s) += now - start;
+    start = now;
+    if (milo_model_stops(model, next)) break;
+    t->generated_tokens++;
+    status = take(s, next);
+  }
+  return status;
+}
+
+static void report(const stream *s, const timing *t) {
+  if (stop_requested())
+    fail_text("generation was stopped after %zu tokens", s->count);
+  else if (fflush(stdout) == 0 && !ferror(stdout))
+    note("%zu tokens in, %zu out, %.0f tokens/s (prompt %.3f s, then %.3f s)", t->prompt_tokens,
+         t->generated_tokens, rate(t->generated_tokens, t->prefill_s + t->decode_s), t->prefill_s,
+         t->decode_s);
+}
+
+static milo_status generate(const request *r, milo_ctx *ctx, milo_model *model,
+                            const milo_tokenizer *tokenizer, const uint32_t *prompt, size_t count,
+                            size_t steps) {
+  timing t = {.prompt_tokens = count};
+  stream s = {.ctx = ctx, .tokenizer = tokenizer, .as_ids = r->ids, .silent = r->json};
+  milo_session *session = NULL;
+  milo_status status = begin(r, ctx, model, steps, &session);
+  // The first token of a prompt has no text.
+  if (status == MILO_OK && !push(&s, prompt[0])) status = MILO_ERR_NO_MEMORY;
+  if (status == MILO_OK && r->ids && !r->json) printf("%u\n", prompt[0]);
+  if (status == MILO_OK) status = continue_prompt(r, model, session, prompt, steps, &s, &t);
+  if (status == MILO_OK && !r->ids && !r->json) putchar('\n');
+  if (status == MILO_OK && r->json) status = print_json(&s, &t);
+  if (status == MILO_OK) report(&s, &t);
+  milo_session_destroy(session);
+  free(s.ids);
+  return status;
+}
+
+static int run(const request *r, milo_ctx *ctx, milo_model *model,
+               const milo_tokenizer *tokenizer) {
+  static const uint32_t bos[] = {TOKEN_BOS};
   uint32_t *encoded = NULL;
   size_t count = 1;
   milo_status status = MILO_OK;
   if (tokenizer)
     status =
         milo_tokenizer_encode(ctx, tokenizer, r->prompt, strlen(r->prompt), true, &encoded, &count);
-  if (status != MILO_OK) return status;
-  const uint32_t *prompt = encoded ? encoded : begin;
-  stream s = {.ctx = ctx, .tokenizer = tokenizer, .as_ids = r->ids, .silent = r->json};
-  milo_generate_options options = MILO_OPTIONS_INIT(milo_generate_options);
-  options.device = r->device;
-  options.steps = (size_t)r->steps;
-  options.temperature = r->temperature;
-  options.top_p = r->top_p;
-  options.seed = r->seed;
-  options.on_token = on_token;
-  options.stop = stop_asked;
-  options.user = &s;
-  milo_generate_stats stats;
-  // The first token is not announced: it is the prompt's.
-  if (!push(&s, prompt[0])) status = MILO_ERR_NO_MEMORY;
-  if (status == MILO_OK && r->ids && !r->json) printf("%u\n", prompt[0]);
-  if (status == MILO_OK)
-    status = milo_generate(ctx, model, prompt, count, &options, NULL, NULL, &stats);
-  if (status == MILO_OK) status = s.status;
-  if (status == MILO_OK && !r->ids && !r->json) putchar('\n');
-  if (status == MILO_OK && r->json) status = print_json(&s, &stats);
-  if (status == MILO_OK && stop_requested())
-    fail_text("generation was stopped after %zu tokens", s.count);
-  else if (status == MILO_OK && fflush(stdout) == 0 && !ferror(stdout))
-    note("%zu tokens in, %zu out, %.0f tokens/s (prompt %.3f s, then %.3f s)", stats.prompt_tokens,
-         stats.generated_tokens, rate(stats.generated_tokens, stats.prefill_s + stats.decode_s),
-         stats.prefill_s, stats.decode_s);
+  if (status != MILO_OK) return fail_with(ctx, status);
+  const uint32_t *prompt = encoded ? encoded : bos;
+  milo_model_config config;
+  milo_model_get_config(model, &config);
+  int code = EXIT_FAILED;
+  if (prompt_fits(&config, prompt, count)) {
+    const size_t steps = (size_t)(r->steps > 0 ? r->steps : (uint64_t)config.seq);
+    status = generate(r, ctx, model, tokenizer, prompt, count, steps > count ? steps : count);
+    code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
+  }
   milo_free(encoded);
-  free(s.ids);
-  return status;
+  return code;
 }
 
 int cmd_generate(int argc, char **argv) {
@@ -178,8 +246,7 @@ int cmd_generate(int argc, char **argv) {
   if (status == MILO_OK && !tokenizer && (!(r.ids || r.json) || r.prompt[0])) {
     code = usage_error(&cmd, "--tokenizer FILE is needed to read a prompt and to write text");
   } else {
-    if (status == MILO_OK) status = run(&r, ctx, model, tokenizer);
-    code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
+    code = status == MILO_OK ? run(&r, ctx, model, tokenizer) : fail_with(ctx, status);
     if (code == EXIT_OK && stop_requested()) code = EXIT_STOPPED;
   }
   milo_tokenizer_destroy(tokenizer);

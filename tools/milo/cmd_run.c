@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "cmd.h"
+#include "progress.h"
 
 typedef struct runner {
   milo_ctx *ctx;
@@ -25,12 +25,6 @@ typedef struct runner {
   size_t in_count, out_count;
   double compile_s, *run_s;  // run_s: one a counted run
 } runner;
-
-static double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 // splitmix64: value i of a stream.
 static uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t i) {

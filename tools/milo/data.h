@@ -30,12 +30,12 @@ char *join_path(const char *dir, const char *name);
 // NULL if memory is short.
 char *folder_of(const char *path);
 bool file_exists(const char *path);
-// The tokenizer to go with a model: path if given, else tokenizer.bin in the folder `model`, if it
-// is one and has one; else *out_tokenizer is NULL.
 // Refuses, with a message, a folder in which a file of one of these names (the list ends with NULL)
 // would be replaced; given: files that are read from there anyway, NULL or ending with NULL.
 int refuse_replacing(const char *dir, const char *const *names, const char *const *given);
 
+// The tokenizer to go with a model: path if given, else tokenizer.bin in the folder `model`, if it
+// is one and has one; else *out_tokenizer is NULL. model: NULL for none.
 milo_status find_tokenizer(milo_ctx *ctx, const char *path, const char *model,
                            milo_tokenizer **out_tokenizer);
 

@@ -23,7 +23,7 @@ static volatile sig_atomic_t open_columns;  // of the line that stands on the te
 
 void be_quiet(void) { quiet = true; }
 
-static double now_s(void) {
+double now_s(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;

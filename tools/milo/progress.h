@@ -7,6 +7,8 @@
 
 #include <milo/milo.h>
 
+double now_s(void);  // monotonic seconds
+
 void be_quiet(void);
 // A line about what is done or chosen; not for errors.
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
