@@ -326,7 +326,7 @@ MILO_API MILO_MUST_USE milo_status milo_compile(milo_ctx *ctx, const milo_progra
                                                 milo_kernel **out_kernel);
 MILO_API void milo_kernel_destroy(milo_kernel *kernel);
 /* A second kernel on the same compiled program, with bindings of its own, for another context (and
-   so another thread) or the same one. */
+   so another thread) or the same one. The first may run meanwhile; each is destroyed on its own. */
 MILO_API MILO_MUST_USE milo_status milo_kernel_share(milo_ctx *ctx, const milo_kernel *kernel,
                                                      milo_kernel **out_kernel);
 /* Operations that the device does not run, a line each ("y: non_zero runs on ref, not on cpu"); ""
