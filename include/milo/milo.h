@@ -142,7 +142,7 @@ MILO_API void milo_ctx_destroy(milo_ctx *ctx);
 MILO_API const char *milo_error(const milo_ctx *ctx);
 MILO_API const char *milo_status_name(milo_status status);
 MILO_API const char *milo_version(void);
-/* Instruction sets in use, comma separated ("avx2,fma,f16c"). */
+/* Instruction sets that the processor has and cpu_mask allows ("avx2,fma,f16c"). */
 MILO_API const char *milo_ctx_cpu(const milo_ctx *ctx);
 MILO_API int milo_ctx_threads(const milo_ctx *ctx);
 
