@@ -2,6 +2,7 @@
 // MIL texts and what becomes of them. Each .mil file here holds what to do, a text, "//! gives" and
 // the result; MILO_UPDATE=1 rewrites the result. What to do:
 //   //! passes: a b c   what these passes make of the program
+//   //! lift: a,b      what becomes of it when constants are lifted by these patterns
 //   //! fmt             its canonical form, or the parser's errors
 //   //! check           the same with the verifier's errors
 #include <dirent.h>
@@ -10,6 +11,7 @@
 #include "base/str.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
+#include "pass/lift.h"
 #include "pass/pass.h"
 #include "tap.h"
 #include "text/text.h"
@@ -33,13 +35,26 @@ static milo_status run_pass(const char *name, milo_func *func, milo_diag *diag) 
   return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND, "there is no pass %s", name);
 }
 
+static milo_status run_lift(const char *patterns, milo_program *program, milo_diag *diag) {
+  milo_arena arena = {0};
+  milo_lifting lifted;
+  milo_status status =
+      milo_lift(milo_program_find_func(program, NULL), patterns, &arena, diag, &lifted);
+  if (status == MILO_OK) status = milo_ir_verify(program, diag);
+  milo_arena_deinit(&arena);
+  return status;
+}
+
 // Does the line "//! ..." to a program.
 static milo_status transform(const char *what, milo_program *program, milo_diag *diag) {
   if (strncmp(what, "fmt", 3) == 0) return MILO_OK;
   milo_status status = milo_ir_verify(program, diag);
-  if (strncmp(what, "passes: ", 8) != 0) return status;
+  const bool lift = strncmp(what, "lift: ", 6) == 0;
+  if (!lift && strncmp(what, "passes: ", 8) != 0) return status;
+  what += lift ? 6 : 8;
   char names[256], *rest = names, *name;
-  snprintf(names, sizeof names, "%.*s", (int)strcspn(what + 8, "\n"), what + 8);
+  snprintf(names, sizeof names, "%.*s", (int)strcspn(what, "\n"), what);
+  if (lift) return status == MILO_OK ? run_lift(names, program, diag) : status;
   while (status == MILO_OK && (name = strsep(&rest, " ")) != NULL)
     if (*name != '\0') status = run_pass(name, milo_program_find_func(program, NULL), diag);
   return status;
@@ -67,8 +82,8 @@ static void run_case(const char *what, const char *text, size_t bytes, milo_str 
 }
 
 static bool is_kind(const char *what) {
-  return strncmp(what, "passes: ", 8) == 0 || strncmp(what, "fmt\n", 4) == 0 ||
-         strncmp(what, "check\n", 6) == 0;
+  return strncmp(what, "passes: ", 8) == 0 || strncmp(what, "lift: ", 6) == 0 ||
+         strncmp(what, "fmt\n", 4) == 0 || strncmp(what, "check\n", 6) == 0;
 }
 
 static void check_file(const char *path) {
@@ -113,7 +128,7 @@ static void check_folder(const char *path, int least) {
   CHECK(count >= least);
 }
 
-static void test_passes(void) { check_folder("tests/golden/passes", 9); }
+static void test_passes(void) { check_folder("tests/golden/passes", 10); }
 static void test_texts(void) { check_folder("tests/golden/text", 8); }
 
 int main(void) {
