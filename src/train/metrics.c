@@ -13,6 +13,7 @@
 struct milo_metrics {
   FILE *file;
   char *path;
+  const char *unit;
   milo_str line;
 };
 
@@ -37,7 +38,7 @@ static milo_status keep_lines(const char *path, uint64_t steps, milo_diag *diag)
   return status;
 }
 
-milo_status milo_metrics_open(const char *path, uint64_t steps, milo_diag *diag,
+milo_status milo_metrics_open(const char *path, uint64_t steps, const char *unit, milo_diag *diag,
                               milo_metrics **out_metrics) {
   *out_metrics = NULL;
   MILO_TRY(keep_lines(path, steps, diag));
@@ -47,6 +48,7 @@ milo_status milo_metrics_open(const char *path, uint64_t steps, milo_diag *diag,
     free(m);
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory to write '%s'", path);
   }
+  m->unit = unit;
   m->file = fopen(path, "ab");
   if (!m->file) {
     const milo_status status = fail_errno(path, diag);
@@ -66,7 +68,7 @@ milo_status milo_metrics_add(milo_metrics *m, const milo_train_report *r, milo_d
   milo_str_json_number(line, r->grad_norm);
   milo_str_puts(line, ",\"lr\":");
   milo_str_json_number(line, r->learning_rate);
-  milo_str_printf(line, ",\"tokens\":%llu", (unsigned long long)r->tokens);
+  milo_str_printf(line, ",\"%s\":%llu", m->unit, (unsigned long long)r->tokens);
   if (!isnan(r->val_loss)) {
     milo_str_puts(line, ",\"val_loss\":");
     milo_str_json_number(line, r->val_loss);

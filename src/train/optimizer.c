@@ -19,6 +19,7 @@ typedef struct kind {
 struct milo_optimizer {
   milo_params *params;
   milo_buffer *const *gradients;
+  milo_optimizer_rule rule;
   double beta1, beta2;
   kind *kinds;
   size_t kind_count;
@@ -68,6 +69,28 @@ static milo_status compile_update(milo_device *device, kind *k, const milo_train
   return milo_run_build(device, program, b.status, f, &options, diag, &k->update);
 }
 
+// param, grad, m [count], rate, grad_scale -> param, m (donated)
+static milo_status compile_sgd(milo_device *device, kind *k, double momentum, milo_diag *diag) {
+  milo_program *program = milo_program_create();
+  milo_func *f = milo_program_add_func(program, "update", "ios18");
+  milo_value *p = param(f, "param", 1, &k->count), *g = param(f, "grad", 1, &k->count);
+  milo_value *m = param(f, "m", 1, &k->count);
+  milo_value *rate = param(f, "lr", 0, NULL), *scale = param(f, "grad_scale", 0, NULL);
+  milo_builder b = milo_builder_at_end(f, diag);
+  milo_value *step = milo_b_mul(&b, g, scale);
+  if (k->decay != 0) step = milo_b_add(&b, step, milo_b_scale(&b, p, k->decay));
+  milo_value *sum = milo_b_add(&b, milo_b_scale(&b, m, momentum), step);
+  milo_value *next = milo_b_sub(&b, p, milo_b_mul(&b, sum, rate));
+  if (b.status == MILO_OK) {
+    milo_func_add_output(f, next);
+    milo_func_add_output(f, sum);
+  }
+  static const milo_alias aliases[] = {{0, 0}, {2, 1}};
+  static const milo_role roles[5] = {[0] = MILO_ROLE_STATE, [2] = MILO_ROLE_STATE};
+  const milo_executable_options options = {.aliases = aliases, .alias_count = 2, .roles = roles};
+  return milo_run_build(device, program, b.status, f, &options, diag, &k->update);
+}
+
 // grad [rows, row] -> sum of squares of each row
 static milo_status compile_squares(milo_device *device, kind *k, milo_diag *diag) {
   const int64_t axis = 1;
@@ -103,7 +126,8 @@ static milo_status find_kind(milo_optimizer *opt, milo_device *device, const mil
   }
   kind *k = &opt->kinds[opt->kind_count++];
   *k = wanted;
-  MILO_TRY(compile_update(device, k, o, diag));
+  MILO_TRY(opt->rule.sgd ? compile_sgd(device, k, opt->rule.momentum, diag)
+                         : compile_update(device, k, o, diag));
   return compile_squares(device, k, diag);
 }
 
@@ -127,7 +151,7 @@ static milo_status fill(milo_optimizer *opt, milo_device *device, const milo_tra
     const kind *k = &opt->kinds[opt->kind_of[i]];
     const size_t rows = (size_t)(k->count / k->row);
     if (rows > most) most = rows;
-    for (int m = 0; m < 2; m++)
+    for (int m = 0; m < (opt->rule.sgd ? 1 : 2); m++)
       MILO_TRY(milo_device_alloc(device, milo_type_bytes(&p->type), diag, &opt->moments[m][i]));
   }
   for (int i = 0; i < SCALARS; i++)
@@ -139,13 +163,15 @@ static milo_status fill(milo_optimizer *opt, milo_device *device, const milo_tra
 }
 
 milo_status milo_optimizer_create(milo_device *device, milo_params *params,
-                                  milo_buffer *const *gradients, const milo_train_options *options,
-                                  milo_diag *diag, milo_optimizer **out_optimizer) {
+                                  milo_buffer *const *gradients, const milo_optimizer_rule *rule,
+                                  const milo_train_options *options, milo_diag *diag,
+                                  milo_optimizer **out_optimizer) {
   *out_optimizer = NULL;
   milo_optimizer *opt = calloc(1, sizeof *opt);
   if (!opt) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for an optimizer");
   opt->params = params;
   opt->gradients = gradients;
+  opt->rule = *rule;
   opt->beta1 = options->beta1;
   opt->beta2 = options->beta2;
   const milo_status status = fill(opt, device, options, diag);
@@ -214,8 +240,10 @@ milo_status milo_optimizer_step(milo_optimizer *opt, uint64_t t, double rate, do
     if (!p->trainable) continue;
     milo_buffer *m = opt->moments[0][i], *v = opt->moments[1][i];
     milo_buffer *const inputs[] = {p->buffer, opt->gradients[i], m, v, s[0], s[1], s[2], s[3]};
+    milo_buffer *const sgd[] = {p->buffer, opt->gradients[i], m, s[0], s[1]};
     milo_buffer *const outputs[] = {p->buffer, m, v};
-    MILO_TRY(milo_run_execute(opt->kinds[opt->kind_of[i]].update, inputs, outputs, diag));
+    MILO_TRY(milo_run_execute(opt->kinds[opt->kind_of[i]].update, opt->rule.sgd ? sgd : inputs,
+                              outputs, diag));
   }
   return MILO_OK;
 }

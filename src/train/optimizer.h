@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// AdamW over a parameter set, and the global norm of its gradients.
+// AdamW, or SGD with momentum, over a parameter set, and the global norm of its gradients.
 #ifndef MILO_TRAIN_OPTIMIZER_H
 #define MILO_TRAIN_OPTIMIZER_H
 
@@ -7,11 +7,19 @@
 
 typedef struct milo_optimizer milo_optimizer;
 
+// All zero: AdamW. SGD: g = grad * grad_scale + weight_decay * param; m' = momentum m + g;
+// param' = param - lr m'.
+typedef struct milo_optimizer_rule {
+  bool sgd;
+  double momentum;
+} milo_optimizer_rule;
+
 // gradients: fp32, one a parameter, in the set's order; NULL for those that are not trainable. The
 // set and the gradients are borrowed. options: completed. MILO_ERR_UNSUPPORTED: a trainable
 // parameter is not stored in fp32.
 MILO_MUST_USE milo_status milo_optimizer_create(milo_device *device, milo_params *params,
                                                 milo_buffer *const *gradients,
+                                                const milo_optimizer_rule *rule,
                                                 const milo_train_options *options, milo_diag *diag,
                                                 milo_optimizer **out_optimizer);
 void milo_optimizer_destroy(milo_optimizer *optimizer);
@@ -24,7 +32,8 @@ MILO_MUST_USE milo_status milo_optimizer_norm(milo_optimizer *optimizer, milo_di
 // that decay.
 MILO_MUST_USE milo_status milo_optimizer_step(milo_optimizer *optimizer, uint64_t t, double rate,
                                               double grad_scale, milo_diag *diag);
-// Moments of order 1 and 2 in fp32, one a parameter; NULL for those that are not trainable.
+// Moments of order 1 and 2 in fp32, one a parameter; NULL for those that are not trainable,
+// and where the rule has no such moment.
 milo_buffer *const *milo_optimizer_moments(const milo_optimizer *optimizer, int order);
 
 #endif
