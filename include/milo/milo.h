@@ -676,6 +676,84 @@ MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model, 
                                               size_t count, const milo_train_options *options,
                                               milo_train_result *out_result);
 
+/* ---- training any program ---------------------------------------------------------------------
+ */
+
+/* Data for an input of a program, or for the target of a loss: the first axis counts rows. */
+typedef struct milo_fit_data {
+  const char *name;
+  const milo_array *array;
+} milo_fit_data;
+
+typedef enum milo_fit_optimizer {
+  MILO_FIT_ADAMW = 0,
+  MILO_FIT_SGD = 1 /* with momentum: m' = momentum m + g, param' = param - lr m' */
+} milo_fit_optimizer;
+
+typedef struct milo_fit_options {
+  size_t struct_bytes;
+  const char *function; /* NULL: the first */
+  /* What is minimised: a floating-point output of one element by its name, or
+       "mse:OUTPUT=TARGET"            mean of the squared differences; TARGET: data of OUTPUT's type
+       "cross_entropy:OUTPUT=TARGET"  mean cross-entropy of logits [batch, ..., classes] and data
+                                      [batch, ...] of int32 class numbers */
+  const char *loss;
+  /* Comma list of shell patterns on names of constants: one that matches adds a constant to what is
+     trained, "!pattern" takes it out, the last match counts. NULL: see milo_fit. */
+  const char *trainable;
+  bool cast;    /* round data that the program's types cannot hold exactly (fp64 to fp32) */
+  bool shuffle; /* rows in another order every epoch, else in their own; cut from either in turn */
+  bool cosine;  /* the rate falls to min_lr_ratio along a cosine, else it is constant */
+  milo_fit_optimizer optimizer;
+  double momentum;     /* of SGD, default 0 */
+  const char *device;  /* NULL: "cpu" */
+  const char *out_dir; /* checkpoint, metrics and program; NULL: nothing is written */
+  bool resume;         /* continue from out_dir's checkpoint */
+  bool force;          /* replace the run that out_dir holds; without it that is refused */
+  uint64_t steps;      /* default 1000; resumed, it may be more than the run was begun with */
+  uint64_t stop_after; /* stop (and save) after this step; 0: never */
+  size_t batch;        /* rows at a time; what the inputs fix, default 8 where they leave it open */
+  size_t accumulate;   /* batches a step, default 1 */
+  double lr;           /* default 1e-3 */
+  double min_lr_ratio; /* of a cosine: end over start, default 0.1; negative: 0 */
+  uint64_t warmup;     /* steps, default 0 */
+  double beta1, beta2; /* default 0.9, 0.999 */
+  double epsilon;      /* default 1e-8 */
+  double weight_decay; /* on parameters of rank 2 and more, default 0.01 (SGD: 0); negative: 0 */
+  double clip;         /* global norm of the gradient, default (and negative): off */
+  uint64_t seed;       /* of shuffling, default 0 */
+  double val_fraction; /* last part of the rows held back, default none */
+  uint64_t eval_every; /* default 250 */
+  size_t eval_batches; /* default: all that the held-back rows give whole */
+  uint64_t save_every; /* default: with every evaluation */
+  /* As milo_train's; the report's tokens are rows here. */
+  bool (*on_step)(void *user, const milo_train_report *report);
+  bool (*stop)(void *user); /* asked between batches */
+  void *user;
+} milo_fit_options;
+
+/*
+ * Trains a program: floating-point constants become parameters, in fp32, and the loss is minimised
+ * over batches cut from the arrays' first axis in order, wrapping round at the end. All arrays have
+ * as many rows; inputs have the batch as their first axis.
+ *
+ * Trained are the constants of more than 64 elements that operations take at run time; without a
+ * pattern that names them not the mean and variance of batch_norm, nor masks (0 and numbers below
+ * -1000). The pattern "*" adds all smaller ones but scalars. Constants in one place of a blob file
+ * are one parameter. What the loss does not depend on stays as it is.
+ *
+ * *out_program (may be NULL): the program with the weights it was left with, also after
+ * MILO_ERR_INTERRUPTED; its text is program's but for the constants. With out_dir the same is
+ * program.mil there, with its blob file; checkpoint.milo and metrics.jsonl, resuming, stopping and
+ * the lock are as milo_train's. A resumed run needs the same program, data, loss, patterns,
+ * optimizer, schedule and shuffling.
+ */
+MILO_API MILO_MUST_USE milo_status milo_fit(milo_ctx *ctx, const milo_program *program,
+                                            const milo_fit_data *data, size_t data_count,
+                                            const milo_fit_options *options,
+                                            milo_program **out_program,
+                                            milo_train_result *out_result);
+
 #ifdef __cplusplus
 }
 #endif

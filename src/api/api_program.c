@@ -79,15 +79,14 @@ milo_status milo_program_print(milo_ctx *ctx, const milo_program *program, char 
   return status;
 }
 
-// A copy whose literals can be moved to a blob file while the program keeps its own.
-static milo_program *copy_program(const milo_program *program) {
+milo_program *milo_program_copy(const milo_program *program) {
   milo_program *copy = milo_program_create();
   for (size_t i = 0; i < program->func_count; i++)
     (void)milo_func_clone(copy, program->funcs[i], program->funcs[i]->name);
   copy->version_major = program->version_major;
   copy->version_minor = program->version_minor;
   copy->has_attrs = program->has_attrs;
-  copy->final_newline = true;
+  copy->final_newline = program->final_newline;
   for (size_t i = 0; i < program->attrs.count; i++)
     milo_attrs_add(&copy->arena, &copy->attrs, program->attrs.items[i].name,
                    program->attrs.items[i].value);
@@ -97,7 +96,7 @@ static milo_program *copy_program(const milo_program *program) {
 // The text and, where it is put into a file, the blob file that it needs. The blob file comes
 // first, under a name that no text refers to yet; whatever stops this leaves the old pair or the
 // new one.
-static milo_status save(milo_program *copy, const char *path, milo_writer *writer,
+static milo_status save(milo_program *copy, size_t min_bytes, const char *path, milo_writer *writer,
                         milo_diag *diag) {
   const bool is_file = milo_writer_is_file(writer);
   milo_writer *blobs = NULL;
@@ -108,7 +107,7 @@ static milo_status save(milo_program *copy, const char *path, milo_writer *write
   if (is_file) {
     milo_beside_begin(&beside, &copy->arena, copy, path);
     status =
-        milo_blob_export(copy, LARGE_BYTES, beside.folder, beside.stem, beside.name, diag, &blobs);
+        milo_blob_export(copy, min_bytes, beside.folder, beside.stem, beside.name, diag, &blobs);
   }
   if (status == MILO_OK) status = print(copy, diag, &text);
   if (status == MILO_OK) status = milo_writer_write(writer, text.data, text.bytes, diag);
@@ -123,15 +122,25 @@ static milo_status save(milo_program *copy, const char *path, milo_writer *write
   return status;
 }
 
-milo_status milo_program_save(milo_ctx *ctx, const milo_program *program, const char *path) {
-  milo_diag *diag = milo_ctx_begin(ctx);
+static milo_status write_to(const milo_program *program, size_t min_bytes, bool newline,
+                            const char *path, milo_diag *diag) {
   milo_writer *writer;
   MILO_TRY(milo_writer_open(path, diag, &writer));
-  milo_program *copy = copy_program(program);
-  const milo_status status = save(copy, path, writer, diag);
+  // A copy whose literals can be moved to a blob file while the program keeps its own.
+  milo_program *copy = milo_program_copy(program);
+  copy->final_newline = copy->final_newline || newline;
+  const milo_status status = save(copy, min_bytes, path, writer, diag);
   milo_writer_close(writer);
   milo_program_destroy(copy);
   return status;
+}
+
+milo_status milo_program_save(milo_ctx *ctx, const milo_program *program, const char *path) {
+  return write_to(program, LARGE_BYTES, true, path, milo_ctx_begin(ctx));
+}
+
+milo_status milo_program_write(const milo_program *program, const char *path, milo_diag *diag) {
+  return write_to(program, SIZE_MAX, false, path, diag);
 }
 
 // ---- inspection ----

@@ -5,6 +5,12 @@
 
 #include "ir/ir.h"
 
+// A copy of all functions, whose literals are its own and share their data with the program's.
+milo_program *milo_program_copy(const milo_program *program);
+// The program as it is to path: constants of the text stay in the text, those of blob files are put
+// into one beside it. As safe as milo_program_save.
+MILO_MUST_USE milo_status milo_program_write(const milo_program *program, const char *path,
+                                             milo_diag *diag);
 // The function of that name (NULL: the first), or MILO_ERR_NOT_FOUND with the names there are.
 MILO_MUST_USE milo_status milo_program_need_func(const milo_program *program, const char *name,
                                                  milo_diag *diag, const milo_func **out_func);

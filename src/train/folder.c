@@ -8,9 +8,10 @@
 #include "base/str.h"
 
 // What training writes and cannot make again. (The description of a model may be a person's.)
-static const char *const results[] = {MILO_TRAIN_CHECKPOINT, MILO_TRAIN_METRICS, MILO_TRAIN_MODEL};
+static const char *const results[] = {MILO_TRAIN_CHECKPOINT, MILO_TRAIN_METRICS, MILO_TRAIN_MODEL,
+                                      MILO_TRAIN_PROGRAM};
 static const char *const written[] = {MILO_TRAIN_CHECKPOINT, MILO_TRAIN_METRICS, MILO_TRAIN_MODEL,
-                                      MILO_TRAIN_CONFIG, "tokenizer.bin"};
+                                      MILO_TRAIN_CONFIG,     MILO_TRAIN_PROGRAM, "tokenizer.bin"};
 
 char *milo_folder_path(const char *dir, const char *name) {
   milo_str path = {0};

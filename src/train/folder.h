@@ -10,7 +10,8 @@
 #define MILO_TRAIN_METRICS "metrics.jsonl"
 #define MILO_TRAIN_MODEL "model.bin"  // llama2.c version 0, if that can hold the model
 #define MILO_TRAIN_CONFIG "model.json"
-#define MILO_TRAIN_LOCK "run.lock"  // there while a process trains
+#define MILO_TRAIN_PROGRAM "program.mil"  // of milo fit, with its blob file
+#define MILO_TRAIN_LOCK "run.lock"        // there while a process trains
 
 // "dir/name", to be freed.
 char *milo_folder_path(const char *dir, const char *name);

@@ -82,7 +82,7 @@ static milo_status write_files(run *r) {
   free(checkpoint);
   if (status == MILO_OK) status = r->task->type->save(r->task, r->options.out_dir, r->diag);
   r->saved |= status == MILO_OK;
-  r->saved_step = r->state.step;
+  if (status == MILO_OK) r->saved_step = r->state.step;
   r->changed &= status != MILO_OK;
   return status;
 }

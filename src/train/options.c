@@ -15,8 +15,7 @@ enum { MAX_BATCH = 1 << 20, MAX_EVAL_BATCHES = 1 << 20 };
 static double default_to(double value, double fallback) { return value == 0 ? fallback : value; }
 static double or_off(double value, double off) { return value < 0 ? off : value; }
 
-static milo_status check(const milo_train_options *o, const milo_model_config *model,
-                         milo_diag *diag) {
+milo_status milo_train_options_check(const milo_train_options *o, milo_diag *diag) {
   const struct {
     const char *name;
     double value, least, most;
@@ -40,9 +39,6 @@ static milo_status check(const milo_train_options *o, const milo_model_config *m
     return FAIL("training: batch and accumulate are at most %d", MAX_BATCH);
   if (o->eval_batches > MAX_EVAL_BATCHES)
     return FAIL("training: eval_batches is at most %d", MAX_EVAL_BATCHES);
-  if (o->seq > (size_t)model->seq)
-    return FAIL("training: seq is %zu, longer than the model's %lld", o->seq,
-                (long long)model->seq);
   return MILO_OK;
 }
 
@@ -69,7 +65,9 @@ milo_status milo_train_options_complete(const milo_train_options *options,
   if (!o.eval_every) o.eval_every = 250;
   if (!o.eval_batches) o.eval_batches = 20;
   if (!o.save_every) o.save_every = o.eval_every;
-  MILO_TRY(check(&o, model, diag));
+  MILO_TRY(milo_train_options_check(&o, diag));
+  if (o.seq > (size_t)model->seq)
+    return FAIL("training: seq is %zu, longer than the model's %lld", o.seq, (long long)model->seq);
   *out_options = o;
   return MILO_OK;
 }

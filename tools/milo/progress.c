@@ -133,9 +133,9 @@ void progress_step(progress *p, const milo_train_report *r) {
   if (!isnan(p->val_loss)) snprintf(val, sizeof val, "  val %.4f", p->val_loss);
   progress_show(p, keep,
                 "step %" PRIu64 "/%" PRIu64
-                "  loss %.4f%s  ETA %s  %s elapsed  %.0f tokens/s  %.3f s/step  |g| %.3f  lr %.2e",
-                r->step, r->steps, r->loss, val, eta, elapsed, r->tokens_per_second, r->step_s,
-                r->grad_norm, r->learning_rate);
+                "  loss %.4f%s  ETA %s  %s elapsed  %.0f %s/s  %.3f s/step  |g| %.3f  lr %.2e",
+                r->step, r->steps, r->loss, val, eta, elapsed, r->tokens_per_second,
+                p->unit ? p->unit : "tokens", r->step_s, r->grad_norm, r->learning_rate);
 }
 
 void progress_work(progress *p, const char *doing, const milo_progress *work) {

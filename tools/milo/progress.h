@@ -20,7 +20,8 @@ typedef struct progress {
   double gap;             // until the next one
   const char *what;       // kind of work under way, of those who have several
   double what_started;
-  double val_loss;  // the last one known
+  double val_loss;   // the last one known
+  const char *unit;  // what steps take, "tokens" unless set
 } progress;
 
 // quiet_s: nothing is shown so long, for what is often over by then.
