@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Programs of every operation, changed at every token: each mutant is refused with a message that
 // names a place, or is a program that can be inspected, differentiated, compiled and run on every
-// device, where it comes to the same as on ref.
+// device, where it computes the same numbers as on ref.
 #include <milo/milo.h>
 
 #include "op_cases.h"
@@ -10,16 +10,29 @@
 
 enum { MAX_BYTES = 1 << 20, MAX_VALUES = 64 };
 
+// Whatever a device computed. count is 0 where the outputs were too large to run for.
+typedef struct results {
+  size_t count;
+  milo_value_info info[MAX_VALUES];  // shapes as they came out
+  milo_buffer *buffers[MAX_VALUES];  // retained
+} results;
+
 static milo_ctx *ctx;
-static size_t tried, valid, differentiated, ran;
+static size_t tried, valid, differentiated, ran, numbers;
 static const char *const devices[] = {"ref", "cpu"};
 enum { DEVICES = sizeof devices / sizeof *devices };
 
-// The inputs' buffers: the bytes of small whole numbers, so that indices mean something.
+static size_t element_count(const milo_value_info *info) {
+  size_t elements = 1;
+  for (int d = 0; d < info->rank; d++) elements *= (size_t)info->shape[d];
+  return elements;
+}
+
+// The inputs' buffers: 0 and 1, so that indices mean something; floats of both signs, no two that
+// follow each other the same.
 static bool bind(milo_kernel *kernel, const milo_value_info *in, size_t count) {
   for (size_t i = 0; i < count; i++) {
-    size_t elements = 1;
-    for (int d = 0; d < in[i].rank; d++) elements *= (size_t)in[i].shape[d];
+    const size_t elements = element_count(&in[i]);
     milo_buffer *buffer;
     const milo_dtype dtype = in[i].dtype;
     if (milo_buffer_create(ctx, elements * milo_dtype_bits(dtype) / 8 + 8, &buffer) != MILO_OK)
@@ -29,7 +42,7 @@ static bool bind(milo_kernel *kernel, const milo_value_info *in, size_t count) {
       if (milo_dtype_is_int(dtype))
         milo_number_store_int(dtype, data, k, (int64_t)(k % 2));
       else
-        milo_number_store(dtype, data, k, (double)(k % 2));
+        milo_number_store(dtype, data, k, 0.75 * (double)(7 * k % 5) - 1);
     }
     milo_status status = milo_buffer_unmap(buffer, data, MILO_WRITE);
     if (status == MILO_OK) status = milo_kernel_bind(kernel, in[i].name, buffer);
@@ -52,20 +65,79 @@ static bool is_small(const milo_value_info *values, size_t count) {
   return true;
 }
 
+// Names and types are the kernel's, and go with it.
+static void take_results(milo_kernel *kernel, results *out) {
+  out->count = milo_kernel_outputs(kernel, out->info, MAX_VALUES);
+  for (size_t i = 0; i < out->count; i++) {
+    out->buffers[i] = milo_kernel_buffer(kernel, out->info[i].name);
+    if (CHECK(out->buffers[i] != NULL)) milo_buffer_retain(out->buffers[i]);
+  }
+}
+
+static void release_results(results *r) {
+  for (size_t i = 0; i < r->count; i++) milo_buffer_release(r->buffers[i]);
+}
+
 static milo_status compile_and_run(const milo_program *program, const char *device,
-                                   const milo_value_info *in, size_t count) {
+                                   const milo_value_info *in, size_t count, results *out) {
+  out->count = 0;
   milo_compile_options options = MILO_OPTIONS_INIT(milo_compile_options);
   options.device = device;
   milo_kernel *kernel = NULL;
   milo_status status = milo_compile(ctx, program, &options, &kernel);
   CHECK((kernel != NULL) == (status == MILO_OK));
   if (status == MILO_OK && bind(kernel, in, count)) {
-    milo_value_info out[MAX_VALUES];
-    const size_t outputs = milo_kernel_outputs(kernel, out, MAX_VALUES);
-    if (outputs <= MAX_VALUES && is_small(out, outputs)) status = milo_kernel_run(kernel);
+    const size_t outputs = milo_kernel_outputs(kernel, out->info, MAX_VALUES);
+    if (outputs <= MAX_VALUES && is_small(out->info, outputs)) {
+      status = milo_kernel_run(kernel);
+      if (status == MILO_OK) take_results(kernel, out);
+    }
   }
   milo_kernel_destroy(kernel);
   return status;
+}
+
+// Integers and bools are equal; floats within STEPS units of the tensor's greatest finite number,
+// or, where what is about 1 cancels, of what ref's doubles leave of it.
+static bool same_tensor(const milo_value_info *info, const milo_buffer *got,
+                        const milo_buffer *wanted, bool any_if_not_finite) {
+  enum { STEPS = 64 };
+  static unsigned char bytes[2][MAX_BYTES];
+  const milo_dtype dtype = info->dtype;
+  const size_t count = element_count(info), size = count * milo_dtype_bits(dtype) / 8;
+  if (!CHECK(milo_buffer_read(got, 0, bytes[0], size) == MILO_OK &&
+             milo_buffer_read(wanted, 0, bytes[1], size) == MILO_OK))
+    return false;
+  double scale = 0;
+  for (size_t k = 0; k < count; k++)
+    scale = compare_scale(scale, milo_number_load(dtype, bytes[1], k));
+  const double bound = STEPS * (run_unit(dtype) * scale + run_unit(MILO_FP64));
+  for (size_t k = 0; k < count; k++) {
+    const double g = milo_number_load(dtype, bytes[0], k), w = milo_number_load(dtype, bytes[1], k);
+    const bool same = milo_dtype_is_int(dtype) ? milo_number_load_int(dtype, bytes[0], k) ==
+                                                     milo_number_load_int(dtype, bytes[1], k)
+                                               : compare_near(g, w, bound);
+    numbers++;
+    if (same || (any_if_not_finite && !isfinite(w))) continue;
+    printf("# %s, [%zu]: got %.9g, wanted %.9g within %.3g\n", milo_dtype_name(dtype), k, g, w,
+           bound);
+    return false;
+  }
+  return true;
+}
+
+static bool same_results(const results *got, const results *wanted, const char *text) {
+  // Here lse is any number, not attention's: exp(score - lse) may be beyond what a device computes.
+  const bool any_if_not_finite = run_calls(text, "attention_grad");
+  if (got->count != wanted->count) return false;
+  for (size_t i = 0; i < wanted->count; i++) {
+    const milo_value_info *g = &got->info[i], *w = &wanted->info[i];
+    if (g->dtype != w->dtype || g->rank != w->rank ||
+        memcmp(g->shape, w->shape, (size_t)w->rank * sizeof *w->shape) != 0 ||
+        !same_tensor(w, got->buffers[i], wanted->buffers[i], any_if_not_finite))
+      return false;
+  }
+  return true;
 }
 
 static void use(const milo_program *program, const char *text) {
@@ -86,14 +158,19 @@ static void use(const milo_program *program, const char *text) {
   milo_program_destroy(gradient);
   if (!name || count > MAX_VALUES || !is_small(in, count)) return;
   milo_status status[DEVICES];
+  static results out[DEVICES];
   for (int d = 0; d < DEVICES; d++) {
-    status[d] = compile_and_run(program, devices[d], in, count);
+    status[d] = compile_and_run(program, devices[d], in, count, &out[d]);
     if (!CHECK(status[d] == MILO_OK || milo_error(ctx)[0] != '\0') ||
         !CHECK(status[d] == status[0]))
       printf("# %s: %s, %s: %s (%s)\n%s\n", devices[0], milo_status_name(status[0]), devices[d],
              milo_status_name(status[d]), milo_error(ctx), text);
+    if (status[0] == MILO_OK && status[d] == MILO_OK &&
+        !CHECK(same_results(&out[d], &out[0], text)))
+      printf("# %s and %s differ:\n%s\n", devices[0], devices[d], text);
   }
   ran += status[0] == MILO_OK;
+  for (int d = 0; d < DEVICES; d++) release_results(&out[d]);
 }
 
 // MILO_TRACE=FILE keeps the mutant at hand there, for when it ends this program.
@@ -184,11 +261,11 @@ static void mutate_cases(bool forget) {
 }
 
 static void test_mutants(bool forget) {
-  tried = valid = differentiated = ran = 0;
+  tried = valid = differentiated = ran = numbers = 0;
   mutate_cases(forget);
-  printf("# %zu mutants, %zu valid, %zu differentiated, %zu run\n", tried, valid, differentiated,
-         ran);
-  CHECK(valid > tried / 50 && ran > valid / 4);
+  printf("# %zu mutants, %zu valid, %zu differentiated, %zu run, %zu numbers compared\n", tried,
+         valid, differentiated, ran, numbers);
+  CHECK(valid > tried / 50 && ran > valid / 4 && numbers > ran);
 }
 
 static void test_types_declared(void) { test_mutants(false); }
