@@ -201,6 +201,7 @@ static void test_elementwise(void) {
       {"elu", "x=fp32[4] alpha=fp32[4]{1,1,1,1}", "!alpha is"},
       {"clip", "x=fp32[2,2] alpha=fp32{0} beta=fp32{6}", "fp32[2,2]"},
       {"clip", "x=fp32[2,2] alpha=fp32{0} beta=fp16{6}", "!beta has element type fp16"},
+      {"clip", "x=fp16[2,2] alpha=fp16{0} beta=fp32{6}", "!beta has element type fp32"},
       {"select", "cond=bool[2,1] a=fp32[3] b=fp32", "fp32[2,3]"},
       {"select", "cond=bool[?] a=int32[4] b=int32[4]", "int32[4]"},
       {"select", "cond=bool[*] a=int32[4] b=int32[4]", "int32[*]"},
