@@ -266,6 +266,36 @@ MILO_API size_t milo_program_weights(const milo_program *program, const char *fu
 /* The operations Milo knows, in the order of their table. NULL past the end. */
 MILO_API const char *milo_op_name(size_t index);
 
+/* ---- passes ------------------------------------------------------------------------------- */
+
+/* The passes that simplify programs, in the order in which they run: names, and what they do. NULL
+   past the end. */
+MILO_API const char *milo_pass_name(size_t index);
+MILO_API const char *milo_pass_summary(size_t index);
+
+typedef struct milo_optimize_options {
+  size_t struct_bytes;
+  const char *function;      /* NULL: all */
+  const char *const *passes; /* names, in the order in which to run them; NULL: all */
+  size_t pass_count;
+  bool keep_composites; /* leave rms_norm, attention, ... whole instead of public ops */
+  /* Called after each pass with what it left, borrowed. A failure ends milo_program_optimize, which
+     returns that status. May be NULL. */
+  milo_status (*after_pass)(void *user, const char *function, const char *pass,
+                            const milo_program *program);
+  void *user;
+} milo_optimize_options;
+
+/* The program as passes leave it, for those who develop them: what is compiled, and what is
+   differentiated, they see to in any case. options may be NULL.
+
+   The environment variable MILO_DUMP names a folder (made if need be) that gets a numbered text
+   after each pass of every compile, differentiation and milo_program_optimize of a context made
+   since, NNNN-FUNCTION-PASS.mil; one that cannot be written makes these fail. */
+MILO_API MILO_MUST_USE milo_status milo_program_optimize(milo_ctx *ctx, const milo_program *program,
+                                                         const milo_optimize_options *options,
+                                                         milo_program **out_program);
+
 /* ---- differentiation ------------------------------------------------------------------------ */
 
 typedef struct milo_grad_options {

@@ -67,20 +67,24 @@ static milo_status list_wrt(milo_func *func, const milo_grad_options *options, m
   return MILO_OK;
 }
 
-static milo_status simplify(milo_func *func, bool keep_composites, milo_diag *diag) {
-  const milo_pass_options passes = {.eval = fold_small, .keep = keep_composites ? keep_all : NULL};
+static milo_status simplify(milo_func *func, bool keep_composites, milo_dump *dump,
+                            milo_diag *diag) {
+  const milo_pass_options passes = {.eval = fold_small,
+                                    .keep = keep_composites ? keep_all : NULL,
+                                    .after = milo_dump_after,
+                                    .after_user = dump};
   return milo_pass_run_all(func, &passes, diag);
 }
 
 // Shapes that the caller gave, and those that the function computes from them, become known, so
 // that gradients can rely on them.
-static milo_status settle_shapes(milo_func *func, const milo_grad_options *options,
+static milo_status settle_shapes(milo_func *func, const milo_grad_options *options, milo_dump *dump,
                                  milo_diag *diag) {
   const size_t count = func->body->param_count;
   milo_type *types = MILO_NEW_ARRAY(&func->program->arena, milo_type, count);
   MILO_TRY(milo_program_input_types(func, options->inputs, options->input_count, diag, types));
   if (options->input_count > 0) MILO_TRY(milo_func_specialize(func, types, diag));
-  MILO_TRY(simplify(func, true, diag));
+  MILO_TRY(simplify(func, true, dump, diag));
   return milo_func_specialize(func, types, diag);
 }
 
@@ -113,19 +117,22 @@ static milo_status check_prefix(const char *prefix, milo_diag *diag) {
 }
 
 static milo_status differentiate(milo_program *program, const milo_func *origin,
-                                 const milo_grad_options *options, milo_diag *diag) {
+                                 const milo_grad_options *options, milo_dump *dump,
+                                 milo_diag *diag) {
   milo_func *func = milo_func_clone(program, origin, origin->name);
   const size_t inputs = func->body->param_count;
   const size_t room = options->wrt != NULL ? options->wrt_count : inputs;
   milo_value **wrt = MILO_NEW_ARRAY(&program->arena, milo_value *, room);
   size_t count;
   MILO_TRY(list_wrt(func, options, diag, wrt, &count));
-  MILO_TRY(settle_shapes(func, options, diag));
+  MILO_TRY(settle_shapes(func, options, dump, diag));
   const char *prefix = options->prefix != NULL ? options->prefix : "grad_";
   const char *seed_prefix = options->seed_prefix != NULL ? options->seed_prefix : prefix;
   MILO_TRY(milo_autodiff_named(func, wrt, count, prefix, seed_prefix, diag));
+  MILO_TRY(milo_dump_after(dump, "autodiff", func, diag));
   // Twice: what the first round simplifies can leave equal operations behind.
-  for (int round = 0; round < 2; round++) MILO_TRY(simplify(func, options->keep_composites, diag));
+  for (int round = 0; round < 2; round++)
+    MILO_TRY(simplify(func, options->keep_composites, dump, diag));
   if (!options->split) return MILO_OK;
   return split(program, func, func->body->param_count - inputs, count, diag);
 }
@@ -146,7 +153,7 @@ milo_status milo_program_grad(milo_ctx *ctx, const milo_program *program,
   made->attrs = program->attrs;  // lives in the origin, which the clone keeps alive
   made->attrs.capacity = made->attrs.count;
   made->final_newline = true;
-  const milo_status status = differentiate(made, func, &options, diag);
+  const milo_status status = differentiate(made, func, &options, &ctx->dump, diag);
   if (status == MILO_OK) {
     milo_program_describe(made);
     *out_program = made;

@@ -27,6 +27,11 @@ static milo_status configure(milo_ctx *ctx, const milo_ctx_options *given) {
     return milo_fail(&ctx->diag, MILO_NO_LOC, MILO_ERR_INVALID, "threads is %d, not in 0..%d",
                      options.threads, MAX_THREADS);
   ctx->host.cpu_caps = caps;
+  MILO_TRY(milo_dump_init(&ctx->dump, &ctx->diag));
+  if (ctx->dump.folder != NULL) {
+    ctx->host.after_pass = milo_dump_after;
+    ctx->host.after_pass_user = &ctx->dump;
+  }
   milo_cpu_format(caps, ctx->cpu, sizeof ctx->cpu);
   return milo_pool_create(options.threads > 0 ? options.threads : milo_cpu_count(), &ctx->diag,
                           &ctx->host.pool);
@@ -54,6 +59,7 @@ void milo_ctx_destroy(milo_ctx *ctx) {
   if (ctx == NULL || --ctx->refs > 0) return;
   for (size_t i = 0; i < MILO_CTX_MAX_DEVICES; i++) milo_device_close(ctx->devices[i]);
   milo_pool_destroy(ctx->host.pool);
+  milo_dump_deinit(&ctx->dump);
   milo_diag_deinit(&ctx->diag);
   free(ctx);
 }

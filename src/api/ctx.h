@@ -4,6 +4,7 @@
 #ifndef MILO_API_CTX_H
 #define MILO_API_CTX_H
 
+#include "api/dump.h"
 #include "base/status.h"
 #include "device/device.h"
 
@@ -12,6 +13,7 @@ enum { MILO_CTX_MAX_DEVICES = 8 };
 struct milo_ctx {
   milo_diag diag;
   milo_host host;
+  milo_dump dump;
   int refs;  // the client's and one of each kernel and session
   char cpu[160];
   milo_device *devices[MILO_CTX_MAX_DEVICES];  // opened on first use, by row of milo_device_types

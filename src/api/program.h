@@ -24,6 +24,8 @@ milo_value *milo_params_find(const milo_func *func, const milo_value *const *sor
 MILO_MUST_USE milo_status milo_program_input_types(const milo_func *func,
                                                    const milo_value_info *inputs, size_t count,
                                                    milo_diag *diag, milo_type *types);
+// A copy, which can be changed while the program stays: literals too, though their data is shared.
+milo_program *milo_program_copy(const milo_program *program);
 // Writes down each function's inputs and outputs as a client sees them: called once, before a
 // program is handed out, so that queries neither allocate nor write.
 void milo_program_describe(milo_program *program);

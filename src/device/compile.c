@@ -92,7 +92,9 @@ static milo_status specialize(milo_executable *e, const milo_type *input_types,
     MILO_TRY(check_type(body->params[i], &types[i], func->loc, "input", false, diag));
   }
   MILO_TRY(milo_func_specialize(func, types, diag));
-  MILO_TRY(milo_pass_fold(func, passes, diag));  // shapes may be computed from shapes
+  MILO_TRY(milo_pass_tell("specialize", func, passes, diag));
+  // Shapes may be computed from shapes.
+  MILO_TRY(milo_pass_run(milo_pass_find("fold"), func, passes, diag));
   for (size_t i = 0; i < body->output_count; ++i)
     MILO_TRY(
         check_type(body->outputs[i], &body->outputs[i]->type, func->loc, "output", true, diag));
@@ -141,7 +143,9 @@ static milo_status compile(milo_executable *e, milo_device *device, const milo_t
   const milo_pass_options passes = {.eval = milo_ref_fold,
                                     .keep = keeps,
                                     .user = device,
-                                    .keep_constexpr = options->keep_compressed};
+                                    .keep_constexpr = options->keep_compressed,
+                                    .after = device->host.after_pass,
+                                    .after_user = device->host.after_pass_user};
   MILO_TRY(specialize(e, input_types, &passes, diag));
   milo_arena *arena = &e->program->arena;
   e->input_count = e->func->body->param_count;
@@ -149,7 +153,10 @@ static milo_status compile(milo_executable *e, milo_device *device, const milo_t
   e->inputs = signature(arena, e->func->body->params, e->input_count);
   e->outputs = signature(arena, e->func->body->outputs, e->output_count);
   MILO_TRY(keep_aliases(e, options, diag));
-  if (device->type->lower != NULL) MILO_TRY(device->type->lower(device, e->func, diag));
+  if (device->type->lower != NULL) {
+    MILO_TRY(device->type->lower(device, e->func, diag));
+    MILO_TRY(milo_pass_tell("lower", e->func, &passes, diag));
+  }
   MILO_TRY(milo_pass_run_all(e->func, &passes, diag));
   MILO_TRY(check_func(e->func, device, options->strict, diag));
   return milo_executable_cut(e, device, options, diag);

@@ -13,11 +13,14 @@
 #include "base/pool.h"
 #include "ir/ir.h"
 #include "kernels/product.h"
+#include "pass/pass.h"
 
 // What a device may use of its host.
 typedef struct milo_host {
-  milo_pool *pool;    // may be NULL: one thread
-  unsigned cpu_caps;  // milo_cpu_caps, already masked
+  milo_pool *pool;                 // may be NULL: one thread
+  unsigned cpu_caps;               // milo_cpu_caps, already masked
+  milo_after_pass_fn *after_pass;  // hears of every pass of every compile; NULL: nobody
+  void *after_pass_user;
 } milo_host;
 
 typedef struct milo_device milo_device;

@@ -11,12 +11,18 @@
 typedef milo_status milo_eval_fn(const milo_op *op, milo_arena *arena, milo_literal *out_results,
                                  milo_diag *diag);
 
+// Hears of every pass: what it left of func. A failure ends the pipeline with that status.
+typedef milo_status milo_after_pass_fn(void *user, const char *pass, const milo_func *func,
+                                       milo_diag *diag);
+
 typedef struct milo_pass_options {
   milo_eval_fn *eval;  // NULL: nothing is folded
   // Operations with a decomposition to leave whole; NULL: the public ones, and no composites.
   bool (*keep)(const void *user, const milo_op *op);
   const void *user;
-  bool keep_constexpr;  // constexpr operations stay: whoever runs the function decompresses
+  bool keep_constexpr;        // constexpr operations stay: whoever runs the function decompresses
+  milo_after_pass_fn *after;  // NULL: nobody
+  void *after_user;
 } milo_pass_options;
 
 typedef milo_status milo_pass_fn(milo_func *func, const milo_pass_options *options,
@@ -24,6 +30,21 @@ typedef milo_status milo_pass_fn(milo_func *func, const milo_pass_options *optio
 #define PASS(id, what) milo_pass_fn milo_pass_##id;
 #include "pass/passes.def"
 #undef PASS
+
+typedef struct milo_pass {
+  const char *name, *what;
+  milo_pass_fn *run;
+} milo_pass;
+// The rows of passes.def; ends with name NULL.
+extern const milo_pass milo_passes[];
+// NULL: there is no such pass.
+const milo_pass *milo_pass_find(const char *name);
+// One pass, what verifies it in debug builds, and who hears of it.
+MILO_MUST_USE milo_status milo_pass_run(const milo_pass *pass, milo_func *func,
+                                        const milo_pass_options *options, milo_diag *diag);
+// Tells who hears of passes about work on func that is none of the table.
+MILO_MUST_USE milo_status milo_pass_tell(const char *what, const milo_func *func,
+                                         const milo_pass_options *options, milo_diag *diag);
 
 // All rows of passes.def in order, then the verifier.
 MILO_MUST_USE milo_status milo_pass_run_all(milo_func *func, const milo_pass_options *options,

@@ -15,14 +15,15 @@ static milo_eval_options at_file_scope = MILO_OPTIONS_INIT(milo_eval_options);
 
 int main() {
   milo_ctx_options ctx = MILO_OPTIONS_INIT(milo_ctx_options);
+  milo_optimize_options optimize = MILO_OPTIONS_INIT(milo_optimize_options);
   milo_grad_options grad = MILO_OPTIONS_INIT(milo_grad_options);
   milo_compile_options compile = MILO_OPTIONS_INIT(milo_compile_options);
   milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
   milo_generate_options generate = MILO_OPTIONS_INIT(milo_generate_options);
   milo_train_options train = MILO_OPTIONS_INIT(milo_train_options);
-  const bool all = is_initialized(ctx) && is_initialized(grad) && is_initialized(compile) &&
-                   is_initialized(config) && is_initialized(generate) && is_initialized(train) &&
-                   is_initialized(at_file_scope);
+  const bool all = is_initialized(ctx) && is_initialized(grad) && is_initialized(optimize) &&
+                   is_initialized(compile) && is_initialized(config) && is_initialized(generate) &&
+                   is_initialized(train) && is_initialized(at_file_scope);
   train.steps = 3;
   return all && train.steps == 3 ? 0 : 1;
 }

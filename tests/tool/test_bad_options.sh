@@ -17,7 +17,7 @@ commands=$("$milo" help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | gr
 [ "$(echo "$commands" | wc -l)" -ge 12 ] || { echo "not ok - help lists too few commands"; failed=1; }
 declare -A call=(
   [check]="block.mil" [fmt]="block.mil" [info]="block.mil" [run]="block.mil" [ops]=""
-  [grad]="block.mil" [tokenize]="encode text.txt -t tok.bin" [stories]="-n 1"
+  [grad]="block.mil" [opt]="block.mil" [tokenize]="encode text.txt -t tok.bin" [stories]="-n 1"
   [train]="--data data.u16 --model tiny.json" [generate]="run" [eval]="run --data data.u16"
   [bench]="train tiny.json" [demo]="" [fit]="net.mil --data x=x.npy --loss y"
 )

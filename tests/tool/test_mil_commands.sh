@@ -74,6 +74,8 @@ for words in "odd.mil:2:3: warning: Milo knows no opset ios99" "odd.mil:5:27: wa
   check "warns: $words" grep -qF "$words" odd.err
 done
 check "each once" [ "$(grep -c ': warning: ' odd.err)" = 5 ]
+check "quietly they are left out" bash -c "'$milo' check -q odd.mil >odd.out 2>odd.err && [ ! -s odd.err ]"
+check "but not where they are errors" bash -c "'$milo' check -q --strict odd.mil 2>odd.err; grep -q sofmax odd.err"
 check "strictly they are errors" bash -c "'$milo' check --strict odd.mil >odd.out 2>odd.err; [ \$? = 1 ]"
 check "which say so" bash -c "grep -q 'warning: sofmax' odd.err && ! grep -q ok odd.out"
 check "what has no warnings is right strictly too" "$milo" check --strict twice.mil
@@ -84,6 +86,8 @@ json "check --json warnings" "j[0]['ok'] and 'sofmax' in j[0]['warnings']"
 mkdir moved && cp block.mil stays.mil
 check "fmt into another folder names the weights left behind" bash -c \
   "'$milo' fmt block.mil -o moved/block.mil 2>&1 | grep -q 'note: moved/block.mil .*weights/block.bin'"
+check "fmt --quiet does not" bash -c \
+  "'$milo' fmt -q block.mil -o moved/block.mil >quiet.out 2>&1 && [ ! -s quiet.out ]"
 check "fmt beside its weights has nothing to say" bash -c \
   "[ -z \"\$('$milo' fmt block.mil -o stays.mil 2>&1)\" ]"
 

@@ -39,6 +39,15 @@ static milo_status call_grad(milo_ctx *ctx, void *options) {
   return status;
 }
 
+static milo_status call_optimize(milo_ctx *ctx, void *options) {
+  milo_program *program = parse(ctx), *made;
+  const milo_status status = milo_program_optimize(ctx, program, options, &made);
+  CHECK((made != NULL) == (status == MILO_OK));
+  milo_program_destroy(made);
+  milo_program_destroy(program);
+  return status;
+}
+
 static milo_status call_compile(milo_ctx *ctx, void *options) {
   milo_program *program = parse(ctx);
   milo_kernel *kernel;
@@ -94,12 +103,66 @@ static milo_status call_train(milo_ctx *ctx, void *options) {
   return status;
 }
 
+typedef struct heard {
+  char passes[128];
+  size_t stop_at, count;  // fails at that call
+} heard;
+
+static milo_status hear(void *user, const char *function, const char *pass,
+                        const milo_program *program) {
+  heard *h = user;
+  CHECK(function != NULL && milo_program_function_count(program) > 0);
+  const size_t used = strlen(h->passes);
+  snprintf(h->passes + used, sizeof h->passes - used, "%s ", pass);
+  return ++h->count == h->stop_at ? MILO_ERR_INTERRUPTED : MILO_OK;
+}
+
+static void test_passes_by_name(void) {
+  static const char *const names[] = {"dce", "fold", "dce"};
+  milo_ctx *ctx;
+  if (!CHECK(milo_ctx_create(NULL, &ctx) == MILO_OK)) return;
+  milo_program *program = parse(ctx), *made = NULL;
+  heard all = {0}, some = {0}, stopped = {.stop_at = 2};
+  milo_optimize_options options = MILO_OPTIONS_INIT(milo_optimize_options);
+  options.after_pass = hear;
+  options.user = &all;
+  CHECK(milo_program_optimize(ctx, program, &options, &made) == MILO_OK);
+  milo_program_destroy(made);
+  CHECK_STR(all.passes, "expand fold canonicalize cse dce ");
+  options.passes = names;
+  options.pass_count = 3;
+  options.user = &some;
+  CHECK(milo_program_optimize(ctx, program, &options, &made) == MILO_OK);
+  milo_program_destroy(made);
+  CHECK_STR(some.passes, "dce fold dce ");
+  options.user = &stopped;
+  CHECK(milo_program_optimize(ctx, program, &options, &made) == MILO_ERR_INTERRUPTED);
+  CHECK(made == NULL && stopped.count == 2);
+  const char *const wrong[] = {"fold", "unfold"};
+  options.passes = wrong;
+  options.pass_count = 2;
+  CHECK(milo_program_optimize(ctx, program, &options, &made) == MILO_ERR_NOT_FOUND);
+  CHECK(made == NULL && stopped.count == 2 && strstr(milo_error(ctx), "'unfold'") != NULL);
+  options.passes = NULL;
+  options.function = "none";
+  CHECK(milo_program_optimize(ctx, program, &options, &made) == MILO_ERR_NOT_FOUND);
+  size_t count = 0;
+  while (milo_pass_name(count) != NULL) {
+    CHECK(milo_pass_summary(count) != NULL);
+    count++;
+  }
+  CHECK(count >= 5 && milo_pass_summary(count) == NULL);
+  milo_program_destroy(program);
+  milo_ctx_destroy(ctx);
+}
+
 static void test_options_without_their_size_are_refused(void) {
   static const struct {
     const char *type;
     size_t bytes;
     call_fn *call;
-  } cases[] = {{"milo_grad_options", sizeof(milo_grad_options), call_grad},
+  } cases[] = {{"milo_optimize_options", sizeof(milo_optimize_options), call_optimize},
+               {"milo_grad_options", sizeof(milo_grad_options), call_grad},
                {"milo_compile_options", sizeof(milo_compile_options), call_compile},
                {"milo_model_config", sizeof(milo_model_config), call_model},
                {"milo_generate_options", sizeof(milo_generate_options), call_generate},
@@ -238,6 +301,7 @@ static void test_queries_take_no_memory(void) {
 }
 
 int main(void) {
+  RUN(test_passes_by_name);
   RUN(test_options_without_their_size_are_refused);
   RUN(test_why_a_context_could_not_be_made);
   RUN(test_an_older_client_keeps_its_options);

@@ -244,6 +244,19 @@ void options_deinit(const option *options) {
     if (o->kind == OPTION_LIST) free(((string_list *)o->target)->items);
 }
 
+bool add_names(char *list, const char ***names, size_t *count) {
+  for (char *rest = list, *name; (name = strsep(&rest, ",")) != NULL;) {
+    name += strspn(name, " ");
+    name[strcspn(name, " ")] = '\0';
+    if (*name == '\0') return false;
+    const char **grown = realloc(*names, (*count + 1) * sizeof *grown);
+    if (grown == NULL) return false;
+    *names = grown;
+    grown[(*count)++] = name;
+  }
+  return true;
+}
+
 milo_ctx *open_ctx(const common_options *common) {
   milo_ctx_options options = MILO_OPTIONS_INIT(milo_ctx_options);
   options.threads = (int)common->threads;

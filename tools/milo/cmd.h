@@ -59,6 +59,10 @@ bool options_parse(const command *cmd, const option *options, common_options *co
                    char **argv, int *out_args, int *out_exit);
 void options_deinit(const option *options);  // frees lists
 
+// Appends the names of a comma list, cut in place, without spaces around them. False if one is
+// empty or memory ran out.
+bool add_names(char *list, const char ***names, size_t *count);
+
 // "-" is standard input, which can be read once: NULL, after a message, for the second "-".
 // Others are themselves. For paths inside of other arguments: options and positional arguments that
 // are files have it behind them.

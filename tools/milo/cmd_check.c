@@ -35,7 +35,7 @@ int cmd_check(int argc, char **argv) {
       "check FILE.mil...",
       "Verify MIL texts: syntax, names, types, shapes, arguments, weights. Exit code 0 if all are "
       "right.\nWarns of operations and opsets that Milo does not know and of numbers that become "
-      "infinities.",
+      "infinities; --quiet leaves warnings out, but not those that --strict makes errors.",
       "  milo check model.mil\n"
       "  generate-mil | milo check -\n",
       1,
@@ -70,7 +70,7 @@ int cmd_check(int argc, char **argv) {
       const char *error = milo_error(ctx);
       fprintf(stderr, "%s\n", error[0] ? error : milo_status_name(status));
     } else {
-      if (warnings > 0) fprintf(stderr, "%s\n", milo_error(ctx));
+      if (warnings > 0 && (strict || !common.quiet)) fprintf(stderr, "%s\n", milo_error(ctx));
       if (ok) printf("%s: ok%s\n", argv[i], has_weights ? "" : " (its weight files are not there)");
     }
   }

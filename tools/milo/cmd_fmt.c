@@ -74,7 +74,7 @@ int cmd_fmt(int argc, char **argv) {
   if (status == MILO_OK) status = milo_program_print(ctx, program, &canonical, &canonical_bytes);
   if (status == MILO_OK && output != NULL)
     status = milo_file_save(ctx, output, canonical, canonical_bytes);
-  if (status == MILO_OK && output != NULL) note_weights(program, argv[0], output);
+  if (status == MILO_OK && output != NULL && !common.quiet) note_weights(program, argv[0], output);
   if (status != MILO_OK)
     code = fail_with(ctx, status);
   else if (output == NULL)

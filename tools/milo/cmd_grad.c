@@ -13,21 +13,6 @@ static void free_list(char **copies) {
   free(copies);
 }
 
-// Appends the names of a comma list, cut in place, without spaces around them. False if one is
-// empty or memory ran out.
-static bool add_names(char *list, const char ***names, size_t *count) {
-  for (char *rest = list, *name; (name = strsep(&rest, ",")) != NULL;) {
-    name += strspn(name, " ");
-    name[strcspn(name, " ")] = '\0';
-    if (*name == '\0') return false;
-    const char **grown = realloc(*names, (*count + 1) * sizeof *grown);
-    if (grown == NULL) return false;
-    *names = grown;
-    grown[(*count)++] = name;
-  }
-  return true;
-}
-
 // Reads "NAME=4,3" (nothing behind = is rank 0), cut in place.
 static bool read_shape(char *text, milo_value_info *out) {
   *out = (milo_value_info){.name = text};
