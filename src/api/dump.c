@@ -13,7 +13,7 @@ enum { MAX_NAME = 100 };  // of a function, in the name of a file
 
 milo_status milo_dump_init(milo_dump *dump, milo_diag *diag) {
   *dump = (milo_dump){0};
-  const char *folder = getenv("MILO_DUMP");
+  const char *folder = getenv("MILO_DUMP");  // NOLINT(concurrency-mt-unsafe): read only
   if (folder == NULL || *folder == '\0') return MILO_OK;
   dump->folder = strdup(folder);
   if (dump->folder != NULL) return MILO_OK;

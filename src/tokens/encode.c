@@ -261,21 +261,3 @@ milo_status milo_tok_encode_documents(const milo_tokenizer *t, const char *text,
   }
   return finish(&e, ok, bytes, diag, out_ids, out_count);
 }
-
-milo_status milo_tok_encode_file(const milo_tokenizer *t, const char *path, milo_diag *diag,
-                                 uint32_t **out_ids, size_t *out_count) {
-  void *text;
-  size_t bytes;
-  *out_ids = NULL;
-  *out_count = 0;
-  MILO_TRY(milo_file_read(path, 0, diag, &text, &bytes));
-  milo_status status;
-  const char *document;
-  size_t at = 0, document_bytes;
-  if (!milo_tok_next_document(text, bytes, &at, &document, &document_bytes))
-    status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "%s: holds no text", path);
-  else
-    status = milo_tok_encode_documents(t, text, bytes, NULL, diag, out_ids, out_count);
-  free(text);
-  return status;
-}

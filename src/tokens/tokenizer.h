@@ -83,10 +83,6 @@ MILO_MUST_USE milo_status milo_tok_encode_documents(const milo_tokenizer *tokeni
                                                     const milo_tokenizer_options *options,
                                                     milo_diag *diag, uint32_t **out_ids,
                                                     size_t *out_count);
-// Reads a file and encodes its documents.
-MILO_MUST_USE milo_status milo_tok_encode_file(const milo_tokenizer *tokenizer, const char *path,
-                                               milo_diag *diag, uint32_t **out_ids,
-                                               size_t *out_count);
 
 // *out_text: malloc'ed, NUL-terminated after out_bytes. MILO_ERR_INVALID for an id >= vocab.
 MILO_MUST_USE milo_status milo_tok_decode(const milo_tokenizer *tokenizer, const uint32_t *ids,

@@ -2,7 +2,6 @@
 #include "train/checkpoint.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,18 +79,16 @@ static void format(const field *f, int digits, char *text, size_t bytes) {
   if (comma) *comma = '.';
 }
 
-// strtod of a number with a point, whatever the host's locale wants.
-static double read_number(const char *text, char **out_end) {
-  const double value = strtod(text, out_end);
-  char copy[64];
-  const char *point = strchr(text, '.');
-  if (**out_end == '\0' || !point || strlen(text) >= sizeof copy) return value;
+// A number with a point, whatever the host's locale wants; false if the text is something else.
+static bool read_number(const char *text, double *out) {
+  char copy[64], half[8], *end;
+  if (strlen(text) >= sizeof copy) return false;
+  snprintf(half, sizeof half, "%.1f", 0.5);
   memcpy(copy, text, strlen(text) + 1);
-  copy[point - text] = *localeconv()->decimal_point;
-  char *end;
-  const double local = strtod(copy, &end);
-  *out_end = (char *)(uintptr_t)text + (end - copy);
-  return local;
+  char *point = strchr(copy, '.');
+  if (point) *point = half[1];
+  *out = strtod(copy, &end);
+  return end != copy && *end == '\0';
 }
 
 static milo_status find(const milo_safetensors *file, const char *name, field_kind kind, field *out,
@@ -101,13 +98,11 @@ static milo_status find(const milo_safetensors *file, const char *name, field_ki
   const char *text = milo_safetensors_text(file, name);
   *out = (field){.kind = kind};
   if (!text) return milo_fail(diag, loc, MILO_ERR_INVALID, "'%s' is missing", name);
-  char *end;
+  char *end = NULL;
   errno = 0;
-  if (kind == FIELD_NUMBER)
-    out->number = read_number(text, &end);
-  else
-    out->count = strtoull(text, &end, 10);
-  if (end == text || *end != '\0' || (kind == FIELD_COUNT && (errno != 0 || *text == '-')))
+  if (kind == FIELD_COUNT) out->count = strtoull(text, &end, 10);
+  if (kind == FIELD_NUMBER ? !read_number(text, &out->number)
+                           : end == text || *end != '\0' || errno != 0 || *text == '-')
     return milo_fail(diag, loc, MILO_ERR_INVALID, "'%s' is \"%s\", a number is expected", name,
                      text);
   return MILO_OK;

@@ -51,7 +51,8 @@ typedef struct milo_cpu_buffer {
   uint32_t merged;  // scratch: shares the memory of this buffer (itself: none)
 } milo_cpu_buffer;
 
-enum { MILO_NO_STEP = SIZE_MAX, MILO_SCRATCH_ALIGN = 64 };
+#define MILO_NO_STEP SIZE_MAX
+enum { MILO_SCRATCH_ALIGN = 64 };
 
 // What a step sees while it runs.
 typedef struct milo_cpu_run {

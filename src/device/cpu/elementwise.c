@@ -135,10 +135,10 @@ static void set_constants(const milo_op *op, instruction *i) {
 }
 
 static int8_t take_register(builder *b) {
-  for (int8_t r = 0; r < REGISTERS; ++r)
+  for (int r = 0; r < REGISTERS; ++r)
     if (b->free_registers & (1u << r)) {
       b->free_registers &= ~(1u << r);
-      return r;
+      return (int8_t)r;
     }
   return -1;
 }
