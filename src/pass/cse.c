@@ -174,7 +174,7 @@ static milo_status find_equal(milo_rewriter *r, milo_op *op, void *user) {
   const uint64_t hash = hash_op(&r->arena, &f->literals, op);
   entry *e = &f->table[(size_t)hash & (f->slots - 1)];
   while (e->op != NULL &&
-         (e->hash != hash || !milo_rewriter_sees(r, op, e->op->parent) || !ops_equal(e->op, op)))
+         (e->hash != hash || !milo_rewriter_sees(r, e->op->parent) || !ops_equal(e->op, op)))
     if (++e == f->table + f->slots) e = f->table;
   if (e->op == NULL) {
     *e = (entry){op, hash};

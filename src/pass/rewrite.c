@@ -77,8 +77,7 @@ void milo_rewriter_remove(milo_rewriter *r, milo_op *op) {
   r->removed = true;
 }
 
-bool milo_rewriter_sees(const milo_rewriter *r, const milo_op *op, const milo_block *b) {
-  assert(r->depth > 0 && r->open[r->depth - 1] == op->parent);
+bool milo_rewriter_sees(const milo_rewriter *r, const milo_block *b) {
   for (size_t i = r->depth; i-- > 0;)
     if (r->open[i] == b) return true;
   return false;

@@ -33,8 +33,9 @@ bool milo_rewriter_is_output(const milo_rewriter *r, const milo_value *value);
 void milo_rewriter_replace(milo_rewriter *r, milo_value *from, milo_value *to);
 // Removes op, whose results were replaced.
 void milo_rewriter_remove(milo_rewriter *r, milo_op *op);
-// Is the operation's block b, or one within b?  Values of b may then be used there.
-bool milo_rewriter_sees(const milo_rewriter *r, const milo_op *op, const milo_block *b);
+// Does the operation being visited stand in block b, or in one within b? It may then use b's
+// values.
+bool milo_rewriter_sees(const milo_rewriter *r, const milo_block *b);
 
 // Changes a value's name, and its operation's where that is the same thing. name lives as long as
 // the function.
