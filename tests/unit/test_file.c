@@ -389,7 +389,7 @@ static void test_pipes(void) {
   for (size_t i = 0; i < BYTES; i++) sent[i] = (char)(i * 31 >> 3);
   for (int named = 0; named < 2; named++) {
     int ends[2] = {-1, -1};
-    char from[512], to[300];
+    char from[512], to[512];
     if (named) {
       snprintf(from, sizeof from, "%s", in_folder("fifo"));
       snprintf(to, sizeof to, "%s", from);
