@@ -159,7 +159,11 @@ function(milo_test_properties test source label)
   if(MILO_SHARED)
     list(APPEND environment MILO_SHARED=${MILO_SHARED})
   endif()
-  set_tests_properties(${test} PROPERTIES LABELS ${label} TIMEOUT 300 SKIP_RETURN_CODE 77
+  set(seconds 300)
+  if(CMAKE_CROSSCOMPILING) # run by an emulator
+    set(seconds 1500)
+  endif()
+  set_tests_properties(${test} PROPERTIES LABELS ${label} TIMEOUT ${seconds} SKIP_RETURN_CODE 77
                                           ENVIRONMENT "${environment}")
   file(STRINGS ${source} lines REGEX "^(//|#) ctest: " LIMIT_COUNT 1)
   if(lines)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # What a training run begins with and the folder it is kept in: nothing is replaced, left out or
 # made up without a word.
 . "${MILO_SOURCE:?}/tests/tool/checks.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # Progress: one line in place on a terminal, whole lines in a file, nothing with --quiet; Ctrl-C is
 # answered at once.
 . "${MILO_SOURCE:?}/tests/tool/checks.sh"

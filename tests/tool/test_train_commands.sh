@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# ctest: TIMEOUT 300
 # milo train, generate, eval and bench: from text to text, resuming, stopping, what they refuse.
 . "${MILO_SOURCE:?}/tests/tool/checks.sh"
 

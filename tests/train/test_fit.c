@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// ctest: TIMEOUT 300
 // milo_fit through the public header: against PyTorch's losses (tests/oracle/make_fit.py), against
 // arithmetic by hand, resuming, accumulation, what stays untouched, and what is refused.
 #include <milo/milo.h>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// ctest: TIMEOUT 300
 // Training through the public header, on every device: resuming, threads, accumulation, what is
 // refused, memory.
 #include <dirent.h>
