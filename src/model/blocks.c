@@ -220,3 +220,13 @@ milo_status milo_block_loss(milo_program *program, const milo_model_config *conf
                   2);
   return finish(&b, f, out, 1, out_func);
 }
+
+milo_status milo_block_add_sum(milo_func *func, size_t output, const char *name, milo_diag *diag) {
+  milo_value *gradient = func->body->outputs[output];
+  milo_arena *arena = &func->program->arena;
+  milo_value *sum =
+      milo_func_add_param(func, milo_arena_printf(arena, "sum_%s", name), gradient->type);
+  milo_builder b = milo_builder_at_end(func, diag);
+  func->body->outputs[output] = milo_b_add(&b, sum, gradient);
+  return b.status;
+}

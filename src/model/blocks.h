@@ -48,4 +48,9 @@ MILO_MUST_USE milo_status milo_block_logits(milo_program *program, const milo_mo
 MILO_MUST_USE milo_status milo_block_loss(milo_program *program, const milo_model_config *config,
                                           int64_t count, milo_diag *diag, milo_func **out_func);
 
+// Makes output `output` of a differentiated func `new parameter + output`, for gradients that are
+// summed. The parameter is func's last, called "sum_" and name: no weight begins like that.
+MILO_MUST_USE milo_status milo_block_add_sum(milo_func *func, size_t output, const char *name,
+                                             milo_diag *diag);
+
 #endif

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "ir/builder.h"
 #include "model/blocks.h"
 #include "pass/pass.h"
 
@@ -32,19 +31,6 @@ milo_row_parts milo_row_parts_make(size_t rows, size_t vocab) {
   return (milo_row_parts){rows, each, rows - (rows - 1) / each * each};
 }
 
-// Makes output `output` of a function `new parameter + output`; the parameter is its last. The name
-// is free: no weight begins like that.
-static milo_status add_to_parameter(milo_func *func, size_t output, const char *name,
-                                    milo_diag *diag) {
-  milo_value *gradient = func->body->outputs[output];
-  milo_arena *arena = &func->program->arena;
-  milo_value *sum =
-      milo_func_add_param(func, milo_arena_printf(arena, "sum_%s", name), gradient->type);
-  milo_builder b = milo_builder_at_end(func, diag);
-  func->body->outputs[output] = milo_b_add(&b, sum, gradient);
-  return b.status;
-}
-
 // x, final_norm, classifier, target -> loss
 // with gradients: x, final_norm, classifier, target, gradient of loss [, sums] -> loss, dx,
 // gradients of norm and classifier
@@ -56,7 +42,7 @@ static milo_status compile(const milo_head *h, const milo_model *model, milo_dev
   if (status == MILO_OK && h->buffers.dx != NULL)
     status = milo_autodiff(func, func->body->params, 3, diag);
   for (size_t i = 2; h->buffers.dx != NULL && h->adds && status == MILO_OK && i < 4; i++)
-    status = add_to_parameter(func, i, func->body->params[i - 1]->name, diag);
+    status = milo_block_add_sum(func, i, func->body->params[i - 1]->name, diag);
   static const milo_alias aliases[] = {{5, 2}, {6, 3}};
   static const milo_role roles[ARGS] = {
       [1] = MILO_ROLE_PARAMETER,

@@ -47,19 +47,6 @@ struct milo_plan {
 
 // ---- programs ----
 
-// Makes output `output` of a differentiated func `new parameter + output`; the parameter is its
-// last. The name is free: no weight begins like that.
-static void add_to_parameter(milo_func *func, size_t output, const char *name, milo_diag *diag,
-                             milo_status *status) {
-  milo_value *gradient = func->body->outputs[output];
-  milo_arena *arena = &func->program->arena;
-  milo_value *sum =
-      milo_func_add_param(func, milo_arena_printf(arena, "sum_%s", name), gradient->type);
-  milo_builder b = milo_builder_at_end(func, diag);
-  func->body->outputs[output] = milo_b_add(&b, sum, gradient);
-  if (b.status != MILO_OK) *status = b.status;
-}
-
 static milo_status source_of(const milo_executable *forward, const char *name, source *out,
                              milo_diag *diag) {
   const size_t inputs = milo_executable_input_count(forward);
@@ -90,10 +77,8 @@ static milo_status compile_layer_in(milo_plan *p, milo_device *device, milo_prog
   assert(func->body->param_count == count + 1 && func->body->output_count == count + 1);
   const char *seed_name = func->body->params[count]->name;
   size_t seeds = 1;
-  milo_status status = MILO_OK;
   for (size_t i = 1; p->accumulate && i < count; i++, seeds++)
-    add_to_parameter(func, i + 1, wrt[i]->name, diag, &status);
-  MILO_TRY(status);
+    MILO_TRY(milo_block_add_sum(func, i + 1, wrt[i]->name, diag));
   milo_func *forward = NULL, *backward = NULL;
   MILO_TRY(milo_split_grad(func, seeds, count, "layer_forward", "layer_backward", diag, &forward,
                            &backward));
