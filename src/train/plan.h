@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The `fused` step plan: how a training step is cut into programs.
-//
-//   embed            tokens -> x0
-//   layer forward    x, weights -> y, taps            one program, run for each layer
-//   head             x, targets -> loss, and backward at once, some rows at a time
-//   layer backward   taps, weights, dy -> dx, gradients of the layer's weights
-//   embed backward   adds rows of dx0 into the embedding's gradient
-//
-// The layer's programs come from automatic differentiation of the model's block. All buffers are
-// allocated when the plan is made; a step allocates nothing.
+// Step plans: how a training step is cut into programs. Which plan never changes the maths, only
+// rounding and speed. A plan is a row of milo_plan_types; callers use the functions below.
 #ifndef MILO_TRAIN_PLAN_H
 #define MILO_TRAIN_PLAN_H
 
@@ -18,12 +10,18 @@
 
 typedef struct milo_plan milo_plan;
 
-// batch sequences of seq tokens at a time, micro_batches of them a step. model is borrowed, its
-// weights are read at every run.
+typedef struct milo_plan_options {
+  const char *plan;      // name of a row; NULL: the first
+  size_t batch, seq;     // sequences at a time, tokens of each
+  size_t micro_batches;  // batches a step
+} milo_plan_options;
+
+// model is borrowed, its weights are read at every run. MILO_ERR_INVALID: there is no such plan;
+// MILO_ERR_UNSUPPORTED: it cannot hold the model.
 MILO_MUST_USE milo_status milo_plan_create(milo_device *device, const milo_model *model,
-                                           size_t batch, size_t seq, size_t micro_batches,
-                                           milo_diag *diag, milo_plan **out_plan);
-void milo_plan_destroy(milo_plan *plan);
+                                           const milo_plan_options *options, milo_diag *diag,
+                                           milo_plan **out_plan);
+void milo_plan_destroy(milo_plan *plan);  // NULL allowed
 
 // Asked between layers: a run then ends with MILO_ERR_INTERRUPTED, which nothing reports.
 void milo_plan_set_stop(milo_plan *plan, milo_stop stop);
@@ -42,5 +40,34 @@ MILO_MUST_USE milo_status milo_plan_evaluate(milo_plan *plan, milo_diag *diag,
                                              double *out_loss_sum);
 // The step's gradients in fp32, one a parameter of the model's set, in its order.
 milo_buffer *const *milo_plan_gradients(const milo_plan *plan);
+
+// ---- what a plan provides -------------------------------------------------------------------
+
+typedef struct milo_plan_type {
+  const char *name;
+  const char *summary;  // one line for help
+  // *out_plan may be set and only partly made when it fails: destroy is then called.
+  milo_status (*create)(milo_device *device, const milo_model *model,
+                        const milo_plan_options *options, milo_diag *diag, milo_plan **out_plan);
+  void (*destroy)(milo_plan *plan);
+  milo_status (*load)(milo_plan *plan, const int32_t *tokens, const int32_t *targets,
+                      milo_diag *diag);
+  milo_status (*begin)(milo_plan *plan, milo_diag *diag);
+  milo_status (*run)(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
+  milo_status (*evaluate)(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
+} milo_plan_type;
+
+extern const milo_plan_type milo_plan_fused;
+// All plans, ends with NULL; the first is the default.
+extern const milo_plan_type *const milo_plan_types[];
+// NULL name: the first. NULL: there is no such plan; the message names those that there are.
+const milo_plan_type *milo_plan_find(const char *name, milo_diag *diag);
+
+// The first member of a plan of some type.
+struct milo_plan {
+  const milo_plan_type *type;  // set by milo_plan_create
+  milo_stop stop;
+  milo_buffer **gradients;  // one a parameter
+};
 
 #endif

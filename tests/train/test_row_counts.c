@@ -74,8 +74,8 @@ static double gradients(milo_device *device, const milo_model *model, size_t row
                         float *out) {
   milo_plan *plan = NULL;
   double sum = 0;
-  if (!CHECK(milo_plan_create(device, model, batch, 1, rows / batch, NULL, &plan) == MILO_OK))
-    return 0;
+  const milo_plan_options options = {.batch = batch, .seq = 1, .micro_batches = rows / batch};
+  if (!CHECK(milo_plan_create(device, model, &options, NULL, &plan) == MILO_OK)) return 0;
   int32_t tokens[MOST], targets[MOST];
   CHECK(milo_plan_begin(plan, NULL) == MILO_OK);
   for (size_t row = 0; row < rows; row += batch) {
