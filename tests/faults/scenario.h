@@ -16,25 +16,13 @@
 #include <sys/wait.h>
 
 #include "faults/inject.h"
+#include "folder.h"
 #include "tap.h"
 
 enum { SMALL_BYTES = 2 << 20, MAX_SITES = 1024 };
 
-static char folder[256], message[4096];
+static char message[4096];
 static int threads = 2;  // of the contexts
-
-static inline const char *in_folder(const char *name) {
-  static char path[8][512];
-  static int turn;
-  turn = (turn + 1) % 8;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
-
-static inline bool make_folder(void) {
-  snprintf(folder, sizeof folder, "/tmp/milo-faults-XXXXXX");
-  return mkdtemp(folder) != NULL;
-}
 
 // Calls fn with the path of every file of a folder; false as soon as fn says so.
 static inline bool each_file(const char *path, bool (*fn)(const char *file)) {

@@ -18,15 +18,6 @@ static void copy_file(const char *from, const char *to) {
   CHECK(right);
 }
 
-static bool same_file(const char *a, const char *b) {
-  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-  bool same = x && y;
-  for (int c = 0; same && c != EOF;) same = (c = fgetc(x)) == fgetc(y);
-  if (x) fclose(x);
-  if (y) fclose(y);
-  return same;
-}
-
 // ---- tokens -------------------------------------------------------------------------------------
 
 static const char sentence[] =

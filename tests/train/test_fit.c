@@ -4,18 +4,10 @@
 #include <milo/milo.h>
 #include <sys/stat.h>
 
+#include "folder.h"
 #include "tap.h"
 
-static char folder[256];
 static milo_ctx *ctx;
-
-static const char *in_folder(const char *name) {
-  static char path[4][512];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
 
 typedef struct losses {
   double items[64];
@@ -215,15 +207,6 @@ static void test_accumulate(void) {
 
 // ---- folders ----
 
-static bool same_file(const char *a, const char *b) {
-  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-  bool same = x && y;
-  for (int c = 0; same && c != EOF;) same = (c = fgetc(x)) == fgetc(y);
-  if (x) fclose(x);
-  if (y) fclose(y);
-  return same;
-}
-
 // Stopped, resumed in another context with other threads: every file bit for bit.
 static void check_resume(bool sgd, const char *name) {
   char whole[64], parts[64], a[640], b[640];
@@ -366,8 +349,7 @@ static void test_data_refused(void) {
 
 int main(void) {
   const milo_ctx_options options = {.struct_bytes = sizeof options, .threads = 2};
-  strcpy(folder, "/tmp/milo-fit-XXXXXX");
-  if (!mkdtemp(folder) || milo_ctx_create(&options, &ctx) != MILO_OK) return 1;
+  if (!make_folder() || milo_ctx_create(&options, &ctx) != MILO_OK) return 1;
   RUN(test_oracle_mlp);
   RUN(test_oracle_conv);
   RUN(test_oracle_block);
@@ -378,7 +360,5 @@ int main(void) {
   RUN(test_refused);
   RUN(test_data_refused);
   milo_ctx_destroy(ctx);
-  char command[320];
-  snprintf(command, sizeof command, "rm -rf '%s'", folder);
-  return system(command) == 0 ? tap_done() : 1;
+  return remove_folder() ? tap_done() : 1;
 }

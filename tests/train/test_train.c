@@ -8,20 +8,12 @@
 #include <milo/milo.h>
 #include <sys/stat.h>
 
+#include "folder.h"
 #include "tap.h"
 
 enum { VOCAB = 40, TOKENS = 3000 };
 
-static char folder[256];
 static uint32_t ids[TOKENS];
-
-static const char *in_folder(const char *name) {
-  static char path[4][512];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
 
 // Something to learn: a noisy cycle.
 static void make_ids(void) {
@@ -72,15 +64,6 @@ static milo_status train(milo_ctx *ctx, const milo_model_config *config,
   const milo_status status = milo_train(ctx, model, ids, TOKENS, options, out_result);
   milo_model_destroy(model);
   return status;
-}
-
-static bool same_file(const char *a, const char *b) {
-  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-  bool same = x && y;
-  for (int c = 0; same && c != EOF;) same = (c = fgetc(x)) == fgetc(y);
-  if (x) fclose(x);
-  if (y) fclose(y);
-  return same;
 }
 
 // Every file of a is in b and equal, and b has no other.
@@ -534,9 +517,7 @@ static void test_memory_does_not_grow(void) {
 }
 
 int main(void) {
-  snprintf(folder, sizeof folder, "%s/milo-test-train-XXXXXX",
-           getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-  if (!mkdtemp(folder)) return 1;
+  if (!make_folder()) return 1;
   make_ids();
   RUN(test_resume_is_exact_whatever_the_threads);
   RUN(test_accumulation);
@@ -549,8 +530,6 @@ int main(void) {
   RUN(test_bad_data_and_folders);
   RUN(test_a_loss_that_is_not_finite);
   RUN(test_memory_does_not_grow);
-  char command[300];
-  snprintf(command, sizeof command, "rm -rf '%s'", folder);
-  if (system(command) != 0) return 1;
+  if (!remove_folder()) return 1;
   return tap_done();
 }

@@ -9,25 +9,9 @@
 #include "base/file.h"
 #include "base/npy.h"
 #include "base/number.h"
+#include "failed_with.h"
+#include "folder.h"
 #include "tap.h"
-
-static char folder[64];
-static milo_diag diag;
-
-static const char *in_folder(const char *name) {
-  static char paths[4][128];
-  static int next;
-  char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-
-static bool failed_with(milo_status status, milo_status wanted, const char *words) {
-  const bool ok = status == wanted && strstr(milo_diag_text(&diag), words) != NULL;
-  if (!ok) printf("# got %d: %s\n", (int)status, milo_diag_text(&diag));
-  milo_diag_clear(&diag);
-  return ok;
-}
 
 // ---- .npy ----
 
@@ -229,16 +213,13 @@ static void test_convert_wide_integers(void) {
 }
 
 int main(void) {
-  strcpy(folder, "/tmp/milo_array_XXXXXX");
-  if (!mkdtemp(folder)) return 1;
+  if (!make_folder()) return 1;
   RUN(test_npy_round_trip);
   RUN(test_npy_forms);
   RUN(test_convert_keeps_numbers);
   RUN(test_convert_refuses_what_does_not_fit);
   RUN(test_convert_wide_integers);
-  char command[128];
-  snprintf(command, sizeof command, "rm -r '%s'", folder);
-  if (system(command) != 0) return 1;
+  if (!remove_folder()) return 1;
   milo_diag_deinit(&diag);
   return tap_done();
 }

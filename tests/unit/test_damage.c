@@ -3,16 +3,10 @@
 // public interface: read or refused with a message, and always refused where the format can tell.
 #include <milo/milo.h>
 
+#include "folder.h"
 #include "tap.h"
 
-static char folder[200];
 static milo_ctx *ctx;
-
-static const char *in_folder(const char *name) {
-  static char path[300];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  return path;
-}
 
 // ---- readers: a file to nothing, or a failure that leaves nothing ----
 
@@ -219,11 +213,9 @@ static void test_blob(void) {
 }
 
 int main(void) {
-  snprintf(folder, sizeof folder, "%s/milo-test-damage-XXXXXX",
-           getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   milo_ctx_options options = MILO_OPTIONS_INIT(milo_ctx_options);
   options.threads = 1;
-  if (!mkdtemp(folder) || milo_ctx_create(&options, &ctx) != MILO_OK) return 1;
+  if (!make_folder() || milo_ctx_create(&options, &ctx) != MILO_OK) return 1;
   RUN(test_models);
   RUN(test_checkpoint);
   RUN(test_description);
@@ -231,7 +223,5 @@ int main(void) {
   RUN(test_array);
   RUN(test_blob);
   milo_ctx_destroy(ctx);
-  char command[300];
-  snprintf(command, sizeof command, "rm -rf '%s'", folder);
-  return system(command) == 0 ? tap_done() : 1;
+  return remove_folder() ? tap_done() : 1;
 }

@@ -8,15 +8,8 @@
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "folder.h"
 #include "tap.h"
-
-static char folder[256];
-
-static const char *in_folder(const char *name) {
-  static char path[512];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  return path;
-}
 
 static size_t count_entries(void) {
   DIR *dir = opendir(folder);
@@ -419,12 +412,7 @@ static void test_pipes(void) {
 }
 
 int main(void) {
-  snprintf(folder, sizeof folder, "%s/milo-test-XXXXXX",
-           getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-  if (!mkdtemp(folder)) {
-    perror(folder);
-    return 1;
-  }
+  if (!make_folder()) return 1;
   RUN(test_write_and_read);
   RUN(test_reads_pipes);
   RUN(test_map);

@@ -2,21 +2,12 @@
 #include <stdint.h>
 
 #include "base/file.h"
+#include "folder.h"
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "model/model.h"
 #include "model/safetensors.h"
 #include "tap.h"
-
-static char folder[256];
-
-static const char *in_folder(const char *name) {
-  static char path[2][512];
-  static int turn;
-  turn = !turn;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
 
 static const char *in_shared(const char *name) {
   static char path[2][512];
@@ -488,9 +479,7 @@ static void test_safetensors_bad_headers(void) {
 }
 
 int main(void) {
-  snprintf(folder, sizeof folder, "%s/milo-test-model-XXXXXX",
-           getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-  if (!mkdtemp(folder)) return 1;
+  if (!make_folder()) return 1;
   RUN(test_builtin_models);
   RUN(test_descriptions);
   RUN(test_stop_tokens);
@@ -502,8 +491,6 @@ int main(void) {
   RUN(test_llama2c_real_files);
   RUN(test_safetensors_round_trip);
   RUN(test_safetensors_bad_headers);
-  char command[300];
-  snprintf(command, sizeof command, "rm -rf '%s'", folder);
-  if (system(command) != 0) return 1;
+  if (!remove_folder()) return 1;
   return tap_done();
 }

@@ -5,27 +5,11 @@
 
 #include "base/file.h"
 #include "base/number.h"
+#include "failed_with.h"
+#include "folder.h"
 #include "package/blob.h"
 #include "tap.h"
 #include "text/text.h"
-
-static char folder[64];
-static milo_diag diag;
-
-static const char *in_folder(const char *name) {
-  static char paths[4][128];
-  static int next;
-  char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-
-static bool failed_with(milo_status status, milo_status wanted, const char *words) {
-  const bool ok = status == wanted && strstr(milo_diag_text(&diag), words) != NULL;
-  if (!ok) printf("# got %d: %s\n", (int)status, milo_diag_text(&diag));
-  milo_diag_clear(&diag);
-  return ok;
-}
 
 // ---- blobs ----
 
@@ -251,17 +235,14 @@ static void test_without_weights(void) {
 }
 
 int main(void) {
-  strcpy(folder, "/tmp/milo_package_XXXXXX");
-  if (!mkdtemp(folder)) return 1;
+  if (!make_folder()) return 1;
   RUN(test_codes);
   RUN(test_write_and_resolve);
   RUN(test_odd_writers);
   RUN(test_cut_blob);
   RUN(test_save);
   RUN(test_without_weights);
-  char command[128];
-  snprintf(command, sizeof command, "rm -r '%s'", folder);
-  if (system(command) != 0) return 1;
+  if (!remove_folder()) return 1;
   milo_diag_deinit(&diag);
   return tap_done();
 }

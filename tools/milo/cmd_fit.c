@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
 // milo fit: trains the constants of a MIL program.
-#include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
 #include "progress.h"
+#include "training.h"
 
 typedef struct request {
+  training_request training;
   string_list data;
-  const char *function, *loss, *trainable, *optimizer, *schedule, *out, *device;
-  bool cast, shuffle, resume, force, json;
-  uint64_t steps, stop_after, batch, accumulate, warmup, seed, eval_every, eval_batches, save_every;
-  double lr, min_lr_ratio, beta1, beta2, epsilon, weight_decay, momentum, clip, val_fraction;
+  const char *function, *loss, *trainable, *optimizer, *schedule;
+  bool cast, shuffle;
+  double momentum;
 } request;
 
 typedef struct job {
@@ -35,78 +34,7 @@ static bool on_step(void *user, const milo_train_report *r) {
   return !stop_requested();
 }
 
-static void print_json(const milo_train_result *result, bool stopped) {
-  const milo_train_report *r = &result->last;
-  const struct {
-    const char *name;
-    double value;
-  } numbers[] = {{"loss", r->loss},
-                 {"grad_norm", r->grad_norm},
-                 {"val_loss", r->val_loss},
-                 {"best_val_loss", result->best_val_loss},
-                 {"learning_rate", r->learning_rate},
-                 {"rows_per_second", r->tokens_per_second},
-                 {"step_seconds", r->step_s}};
-  printf("{\"step\": %" PRIu64 ", \"steps\": %" PRIu64 ", \"stopped\": %s, \"rows\": %" PRIu64
-         ", \"peak_memory_bytes\": %" PRIu64,
-         r->step, r->steps, stopped ? "true" : "false", r->tokens, result->peak_memory_bytes);
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    printf(", \"%s\": ", numbers[i].name);
-    json_number(stdout, numbers[i].value);
-  }
-  printf("}\n");
-}
-
 // ---- options ----
-
-static int fill_numbers(const command *cmd, const request *r, milo_fit_options *o) {
-  const struct {
-    const char *name;
-    double given;
-    bool can_be_0;
-    double *out;
-  } numbers[] = {{"--lr", r->lr, false, &o->lr},
-                 {"--min-lr-ratio", r->min_lr_ratio, true, &o->min_lr_ratio},
-                 {"--beta1", r->beta1, false, &o->beta1},
-                 {"--beta2", r->beta2, false, &o->beta2},
-                 {"--epsilon", r->epsilon, false, &o->epsilon},
-                 {"--weight-decay", r->weight_decay, true, &o->weight_decay},
-                 {"--clip", r->clip, true, &o->clip},
-                 {"--val-fraction", r->val_fraction, true, &o->val_fraction}};
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    const double given = numbers[i].given;
-    if (isnan(given)) continue;  // the default
-    if (!(given > 0) && !(given == 0 && numbers[i].can_be_0))
-      return usage_error(cmd, "%s takes a number %s 0", numbers[i].name,
-                         numbers[i].can_be_0 ? "from" : "above");
-    *numbers[i].out = given == 0 ? -1 : given;  // as the library writes "off"
-  }
-  o->momentum = r->momentum;
-  return EXIT_OK;
-}
-
-static int fill_counts(const command *cmd, const request *r, milo_fit_options *o) {
-  const struct {
-    const char *name;
-    uint64_t given;
-    uint64_t *count;  // one of the two
-    size_t *size;
-  } counts[] = {{"--steps", r->steps, &o->steps, NULL},
-                {"--stop-after", r->stop_after, &o->stop_after, NULL},
-                {"--warmup", r->warmup, &o->warmup, NULL},
-                {"--eval-every", r->eval_every, &o->eval_every, NULL},
-                {"--save-every", r->save_every, &o->save_every, NULL},
-                {"--batch", r->batch, NULL, &o->batch},
-                {"--accumulate", r->accumulate, NULL, &o->accumulate},
-                {"--eval-batches", r->eval_batches, NULL, &o->eval_batches}};
-  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-    if (counts[i].given == NOT_GIVEN) continue;
-    if (counts[i].given == 0) return usage_error(cmd, "%s is at least 1", counts[i].name);
-    if (counts[i].count) *counts[i].count = counts[i].given;
-    if (counts[i].size) *counts[i].size = (size_t)counts[i].given;
-  }
-  return EXIT_OK;
-}
 
 static bool one_of(const char *text, const char *first, const char *second, bool *out_is_second) {
   *out_is_second = text && strcmp(text, second) == 0;
@@ -120,18 +48,35 @@ static int fill_options(const command *cmd, const request *r, milo_fit_options *
   if (!one_of(r->schedule, "constant", "cosine", &o->cosine))
     return usage_error(cmd, "--schedule is constant or cosine");
   o->optimizer = sgd ? MILO_FIT_SGD : MILO_FIT_ADAMW;
-  int code = fill_numbers(cmd, r, o);
-  if (code == EXIT_OK) code = fill_counts(cmd, r, o);
+  milo_train_options t = MILO_OPTIONS_INIT(milo_train_options);
+  const int code = training_fill(cmd, &r->training, &t);
   o->function = r->function;
   o->loss = r->loss;
   o->trainable = r->trainable;
   o->cast = r->cast;
   o->shuffle = r->shuffle;
-  o->device = r->device;
-  o->out_dir = r->out;
-  o->resume = r->resume;
-  o->force = r->force;
-  o->seed = r->seed;
+  o->momentum = r->momentum;
+  o->device = t.device;
+  o->out_dir = t.out_dir;
+  o->resume = t.resume;
+  o->force = t.force;
+  o->steps = t.steps;
+  o->stop_after = t.stop_after;
+  o->batch = t.batch;
+  o->accumulate = t.accumulate;
+  o->lr = t.lr;
+  o->min_lr_ratio = t.min_lr_ratio;
+  o->warmup = t.warmup;
+  o->beta1 = t.beta1;
+  o->beta2 = t.beta2;
+  o->epsilon = t.epsilon;
+  o->weight_decay = t.weight_decay;
+  o->clip = t.clip;
+  o->seed = t.seed;
+  o->val_fraction = t.val_fraction;
+  o->eval_every = t.eval_every;
+  o->eval_batches = t.eval_batches;
+  o->save_every = t.save_every;
   return code;
 }
 
@@ -176,26 +121,24 @@ static int fit(const request *r, job *j, milo_fit_options *options) {
   options->stop = stop_asked;
   options->user = j;
   milo_train_result result;
-  if (!r->out) note("nothing is kept: no folder was given with --out DIR");
+  if (!r->training.out) note("nothing is kept: no folder was given with --out DIR");
   progress_begin(&j->progress, 0);
   j->progress.unit = "rows";
   stop_on_signal(STOPPING_AFTER_STEP);
   const milo_status status =
       milo_fit(j->ctx, j->program, j->data, j->count, options, NULL, &result);
   stop_on_signal(STOPPING);
-  const bool stopped = status == MILO_ERR_INTERRUPTED;
-  if (stopped) fail_with(j->ctx, status);
-  if ((status == MILO_OK || stopped) && r->json) print_json(&result, stopped);
-  if (status == MILO_OK && !j->stepped)
-    note("the run is finished, at step %" PRIu64 "; --steps N makes it longer", result.last.step);
-  if (stopped) return finish_stdout() == EXIT_OK ? EXIT_STOPPED : EXIT_FAILED;
-  return status == MILO_OK ? finish_stdout() : fail_with(j->ctx, status);
+  const training_end end = {
+      .status = status, .result = &result, .stepped = j->stepped, .unit = "rows"};
+  return training_finish(j->ctx, &r->training, &end);
 }
 
 static int run(const command *cmd, const request *r, const char *path, job *j,
                milo_fit_options *options) {
-  const milo_train_options folder = {
-      .struct_bytes = sizeof folder, .out_dir = r->out, .resume = r->resume, .force = r->force};
+  const milo_train_options folder = {.struct_bytes = sizeof folder,
+                                     .out_dir = r->training.out,
+                                     .resume = r->training.resume,
+                                     .force = r->training.force};
   stop_on_signal(STOPPING);
   milo_status status = milo_train_check(j->ctx, &folder);
   if (status == MILO_OK) status = milo_program_load(j->ctx, path, &j->program);
@@ -225,23 +168,7 @@ int cmd_fit(int argc, char **argv) {
       "  milo run out/program.mil -i x=new.npy\n",
       1,
       1};
-  const double nan_value = (double)NAN;
-  request r = {.steps = NOT_GIVEN,
-               .stop_after = NOT_GIVEN,
-               .batch = NOT_GIVEN,
-               .accumulate = NOT_GIVEN,
-               .warmup = NOT_GIVEN,
-               .eval_every = NOT_GIVEN,
-               .eval_batches = NOT_GIVEN,
-               .save_every = NOT_GIVEN,
-               .lr = nan_value,
-               .min_lr_ratio = nan_value,
-               .beta1 = nan_value,
-               .beta2 = nan_value,
-               .epsilon = nan_value,
-               .weight_decay = nan_value,
-               .clip = nan_value,
-               .val_fraction = nan_value};
+  request r = {.training = training_nothing_given()};
   const option options[] = {
       {"--data", NULL, OPTION_LIST, &r.data, "NAME=FILE,...",
        ".npy files for inputs and target; the first axis counts rows"},
@@ -251,36 +178,42 @@ int cmd_fit(int argc, char **argv) {
       {"--function", NULL, OPTION_STRING, &r.function, "NAME", "function (default: the first)"},
       {"--trainable", NULL, OPTION_STRING, &r.trainable, "PATTERN,...",
        "names to train too, '!PATTERN' not to; '*': all tensors"},
-      {"--out", "-o", OPTION_STRING, &r.out, "DIR", "folder for the results (default: none kept)"},
-      {"--resume", NULL, OPTION_FLAG, &r.resume, NULL, "go on from --out's checkpoint"},
-      {"--force", NULL, OPTION_FLAG, &r.force, NULL, "replace the run that --out holds"},
-      {"--steps", "-n", OPTION_COUNT, &r.steps, "N",
+      {"--out", "-o", OPTION_STRING, &r.training.out, "DIR",
+       "folder for the results (default: none kept)"},
+      {"--resume", NULL, OPTION_FLAG, &r.training.resume, NULL, "go on from --out's checkpoint"},
+      {"--force", NULL, OPTION_FLAG, &r.training.force, NULL, "replace the run that --out holds"},
+      {"--steps", "-n", OPTION_COUNT, &r.training.steps, "N",
        "optimizer steps (default 1000); with --resume also more than before"},
-      {"--stop-after", NULL, OPTION_COUNT, &r.stop_after, "N", "save and stop after step N"},
-      {"--batch", "-b", OPTION_COUNT, &r.batch, "B",
+      {"--stop-after", NULL, OPTION_COUNT, &r.training.stop_after, "N",
+       "save and stop after step N"},
+      {"--batch", "-b", OPTION_COUNT, &r.training.batch, "B",
        "rows at a time, where the inputs leave it open (default 8)"},
-      {"--accumulate", NULL, OPTION_COUNT, &r.accumulate, "N", "batches a step (default 1)"},
+      {"--accumulate", NULL, OPTION_COUNT, &r.training.accumulate, "N",
+       "batches a step (default 1)"},
       {"--shuffle", NULL, OPTION_FLAG, &r.shuffle, NULL, "rows in another order every epoch"},
       {"--optimizer", NULL, OPTION_STRING, &r.optimizer, "NAME", "adamw (default) or sgd"},
-      {"--lr", NULL, OPTION_NUMBER, &r.lr, "R", "learning rate (default 1e-3)"},
+      {"--lr", NULL, OPTION_NUMBER, &r.training.lr, "R", "learning rate (default 1e-3)"},
       {"--schedule", NULL, OPTION_STRING, &r.schedule, "NAME", "constant (default) or cosine"},
-      {"--min-lr-ratio", NULL, OPTION_NUMBER, &r.min_lr_ratio, "F",
+      {"--min-lr-ratio", NULL, OPTION_NUMBER, &r.training.min_lr_ratio, "F",
        "end of the cosine over its start (default 0.1)"},
-      {"--warmup", NULL, OPTION_COUNT, &r.warmup, "N", "steps of warm-up (default none)"},
-      {"--beta1", NULL, OPTION_NUMBER, &r.beta1, "B", "AdamW (default 0.9)"},
-      {"--beta2", NULL, OPTION_NUMBER, &r.beta2, "B", "AdamW (default 0.999)"},
-      {"--epsilon", NULL, OPTION_NUMBER, &r.epsilon, "E", "AdamW (default 1e-8)"},
+      {"--warmup", NULL, OPTION_COUNT, &r.training.warmup, "N", "steps of warm-up (default none)"},
+      {"--beta1", NULL, OPTION_NUMBER, &r.training.beta1, "B", "AdamW (default 0.9)"},
+      {"--beta2", NULL, OPTION_NUMBER, &r.training.beta2, "B", "AdamW (default 0.999)"},
+      {"--epsilon", NULL, OPTION_NUMBER, &r.training.epsilon, "E", "AdamW (default 1e-8)"},
       {"--momentum", NULL, OPTION_NUMBER, &r.momentum, "M", "SGD (default 0)"},
-      {"--weight-decay", NULL, OPTION_NUMBER, &r.weight_decay, "D",
+      {"--weight-decay", NULL, OPTION_NUMBER, &r.training.weight_decay, "D",
        "of rank 2 and more (default 0.01, SGD 0)"},
-      {"--clip", NULL, OPTION_NUMBER, &r.clip, "G", "largest gradient norm (default 0: off)"},
-      {"--seed", "-s", OPTION_COUNT, &r.seed, "K", "of --shuffle (default 0)"},
-      {"--val-fraction", NULL, OPTION_NUMBER, &r.val_fraction, "F",
+      {"--clip", NULL, OPTION_NUMBER, &r.training.clip, "G",
+       "largest gradient norm (default 0: off)"},
+      {"--seed", "-s", OPTION_COUNT, &r.training.seed, "K", "of --shuffle (default 0)"},
+      {"--val-fraction", NULL, OPTION_NUMBER, &r.training.val_fraction, "F",
        "last part of the rows held back (default none)"},
-      {"--eval-every", NULL, OPTION_COUNT, &r.eval_every, "N", "steps (default 250)"},
-      {"--eval-batches", NULL, OPTION_COUNT, &r.eval_batches, "N", "batches (default: all whole)"},
-      {"--save-every", NULL, OPTION_COUNT, &r.save_every, "N", "steps (default: --eval-every)"},
-      {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
+      {"--eval-every", NULL, OPTION_COUNT, &r.training.eval_every, "N", "steps (default 250)"},
+      {"--eval-batches", NULL, OPTION_COUNT, &r.training.eval_batches, "N",
+       "batches (default: all whole)"},
+      {"--save-every", NULL, OPTION_COUNT, &r.training.save_every, "N",
+       "steps (default: --eval-every)"},
+      {"--device", "-d", OPTION_STRING, &r.training.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;
@@ -293,14 +226,10 @@ int cmd_fit(int argc, char **argv) {
     code = usage_error(&cmd, "--data NAME=FILE is needed");
   else if (!r.loss)
     code = usage_error(&cmd, "--loss is needed");
-  else if (r.resume && r.force)
-    code = usage_error(&cmd, "--resume and --force exclude each other");
-  else if ((r.force || r.resume) && !r.out)
-    code = usage_error(&cmd, "%s needs --out DIR", r.force ? "--force" : "--resume");
   else
     code = fill_options(&cmd, &r, &fit_options);
   job j = {0};
-  r.json = common.json;
+  r.training.json = common.json;
   if (code == EXIT_OK && !(j.ctx = open_ctx(&common))) code = EXIT_FAILED;
   if (code == EXIT_OK) code = run(&cmd, &r, argv[0], &j, &fit_options);
   for (size_t i = 0; i < j.count; i++) {

@@ -2,7 +2,6 @@
 // milo train: a model from text or tokens.
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +9,13 @@
 #include "cmd.h"
 #include "data.h"
 #include "progress.h"
+#include "training.h"
 
 typedef struct request {
-  const char *data, *model, *init, *out, *device, *tokenizer;
-  bool tokens, resume, force, json;
-  uint64_t vocab, steps, stop_after, batch, seq, accumulate, warmup, seed, eval_every, eval_batches,
-      save_every;
-  double lr, min_lr_ratio, beta1, beta2, epsilon, weight_decay, clip, val_fraction;
+  training_request training;
+  const char *data, *model, *init, *tokenizer;
+  bool tokens;
+  uint64_t vocab, seq;
 } request;
 
 typedef struct job {
@@ -31,8 +30,8 @@ typedef struct job {
 // So that the folder can generate text without another file. A replaced run's goes with it. Prints
 // what goes wrong, for training has a message of its own when it stops because of it.
 static int save_tokenizer(const request *r, job *j) {
-  if (!r->out || (!j->tokenizer && !r->force)) return EXIT_OK;
-  char *path = join_path(r->out, "tokenizer.bin");
+  if (!r->training.out || (!j->tokenizer && !r->training.force)) return EXIT_OK;
+  char *path = join_path(r->training.out, "tokenizer.bin");
   milo_status status = MILO_OK;
   int code = EXIT_OK;
   if (!path)
@@ -62,93 +61,6 @@ static bool on_step(void *user, const milo_train_report *r) {
   return w->saved == EXIT_OK && !stop_requested();
 }
 
-static void print_json(const milo_train_result *result, uint64_t parameters, bool stopped) {
-  const milo_train_report *r = &result->last;
-  const struct {
-    const char *name;
-    double value;
-  } numbers[] = {{"loss", r->loss},
-                 {"grad_norm", r->grad_norm},
-                 {"val_loss", r->val_loss},
-                 {"best_val_loss", result->best_val_loss},
-                 {"learning_rate", r->learning_rate},
-                 {"tokens_per_second", r->tokens_per_second},
-                 {"step_seconds", r->step_s}};
-  printf("{\"step\": %" PRIu64 ", \"steps\": %" PRIu64 ", \"stopped\": %s, \"tokens\": %" PRIu64
-         ", \"parameters\": %" PRIu64 ", \"peak_memory_bytes\": %" PRIu64,
-         r->step, r->steps, stopped ? "true" : "false", r->tokens, parameters,
-         result->peak_memory_bytes);
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    printf(", \"%s\": ", numbers[i].name);
-    json_number(stdout, numbers[i].value);
-  }
-  printf("}\n");
-}
-
-// ---- options ----
-
-// "Not given" is 0 to the library and a number of its own here; 0, given, is "off" to those
-// options that can be off, which the library writes as a negative number.
-static bool off_or_number(double given, bool can_be_off, double *out) {
-  if (isnan(given)) {
-    *out = 0;
-    return true;
-  }
-  *out = given == 0 ? -1 : given;
-  return given > 0 || (given == 0 && can_be_off);
-}
-
-static int fill_options(const command *cmd, const request *r, milo_train_options *o) {
-  const struct {
-    const char *name;
-    double given;
-    bool can_be_off;
-    double *out;
-  } numbers[] = {{"--lr", r->lr, false, &o->lr},
-                 {"--min-lr-ratio", r->min_lr_ratio, true, &o->min_lr_ratio},
-                 {"--beta1", r->beta1, false, &o->beta1},
-                 {"--beta2", r->beta2, false, &o->beta2},
-                 {"--epsilon", r->epsilon, false, &o->epsilon},
-                 {"--weight-decay", r->weight_decay, true, &o->weight_decay},
-                 {"--clip", r->clip, true, &o->clip},
-                 {"--val-fraction", r->val_fraction, true, &o->val_fraction}};
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-    if (!off_or_number(numbers[i].given, numbers[i].can_be_off, numbers[i].out))
-      return usage_error(cmd, "%s takes a number %s 0", numbers[i].name,
-                         numbers[i].can_be_off ? "from" : "above");
-  size_t batch = 0, seq = 0, accumulate = 0, eval_batches = 0;
-  const struct {
-    const char *name;
-    uint64_t given;
-    uint64_t *count;  // one of the two
-    size_t *size;
-  } counts[] = {{"--steps", r->steps, &o->steps, NULL},
-                {"--warmup", r->warmup, &o->warmup, NULL},
-                {"--stop-after", r->stop_after, &o->stop_after, NULL},
-                {"--eval-every", r->eval_every, &o->eval_every, NULL},
-                {"--save-every", r->save_every, &o->save_every, NULL},
-                {"--batch", r->batch, NULL, &batch},
-                {"--seq", r->seq, NULL, &seq},
-                {"--accumulate", r->accumulate, NULL, &accumulate},
-                {"--eval-batches", r->eval_batches, NULL, &eval_batches}};
-  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-    if (counts[i].given == NOT_GIVEN) continue;
-    if (counts[i].given == 0) return usage_error(cmd, "%s is at least 1", counts[i].name);
-    if (counts[i].count) *counts[i].count = counts[i].given;
-    if (counts[i].size) *counts[i].size = (size_t)counts[i].given;
-  }
-  o->batch = batch;
-  o->seq = seq;
-  o->accumulate = accumulate;
-  o->eval_batches = eval_batches;
-  o->seed = r->seed;
-  o->device = r->device;
-  o->out_dir = r->out;
-  o->resume = r->resume;
-  o->force = r->force;
-  return EXIT_OK;
-}
-
 // ---- model, tokenizer, data ----
 
 // The model's shape: from --init, --model, the folder that is resumed, or the smallest built-in.
@@ -158,7 +70,9 @@ static milo_status choose_model(const request *r, job *j, milo_model_config *out
     if (status == MILO_OK) milo_model_get_config(j->model, out_config);
     return status;
   }
-  const char *name = r->model ? r->model : r->resume ? r->out : milo_model_name(0);
+  const char *name = r->model             ? r->model
+                     : r->training.resume ? r->training.out
+                                          : milo_model_name(0);
   const milo_status status = milo_model_config_load(j->ctx, name, out_config);
   if (status == MILO_OK && r->vocab != NOT_GIVEN) out_config->vocab = (int64_t)r->vocab;
   return status;
@@ -177,7 +91,7 @@ static milo_status train_tokenizer(job *j, size_t vocab) {
 // The tokenizer must be the one that the model's weights, if it has some, were trained with.
 static int check_tokenizer(const command *cmd, const request *r, const job *j,
                            const milo_model_config *config) {
-  const char *weights = r->init ? r->init : r->resume ? r->out : NULL;
+  const char *weights = r->init ? r->init : r->training.resume ? r->training.out : NULL;
   if (!j->tokenizer && weights && !j->data.is_tokens)
     return usage_error(cmd,
                        "%s needs the tokenizer of %" PRId64
@@ -194,18 +108,19 @@ static int prepare(const command *cmd, const request *r, job *j) {
   milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
   milo_status status = choose_model(r, j, &config);
   if (status == MILO_OK)
-    status = find_tokenizer(j->ctx, r->tokenizer, r->init ? r->init : (r->resume ? r->out : NULL),
+    status = find_tokenizer(j->ctx, r->tokenizer,
+                            r->init ? r->init : (r->training.resume ? r->training.out : NULL),
                             &j->tokenizer);
   if (status != MILO_OK) return fail_with(j->ctx, status);
   // The default model is made to fit the tokenizer; one that was asked for is left as it is.
-  if (j->tokenizer && !r->model && !r->init && !r->resume && r->vocab == NOT_GIVEN)
+  if (j->tokenizer && !r->model && !r->init && !r->training.resume && r->vocab == NOT_GIVEN)
     config.vocab = (int64_t)milo_tokenizer_vocab(j->tokenizer);
   const int code = check_tokenizer(cmd, r, j, &config);
   if (code != EXIT_OK) return code;
   if (!j->tokenizer && !j->data.is_tokens) status = train_tokenizer(j, (size_t)config.vocab);
   if (status == MILO_OK) status = load_tokens(j->ctx, (size_t)config.vocab, j->tokenizer, &j->data);
   if (status == MILO_OK && !j->model)
-    status = milo_model_create(j->ctx, &config, r->seed, &j->model);
+    status = milo_model_create(j->ctx, &config, r->training.seed, &j->model);
   return status == MILO_OK ? EXIT_OK : fail_with(j->ctx, status);
 }
 
@@ -218,21 +133,21 @@ static int train(const request *r, job *j, milo_train_options *options) {
   const uint64_t parameters = milo_model_parameter_count(j->model);
   note("model: %.2f M parameters; data: %zu tokens", (double)parameters / 1e6, j->data.count);
   const char *obstacle = milo_model_save_obstacle(j->model);
-  if (r->out && obstacle)
+  if (r->training.out && obstacle)
     note("model.bin is not written: a llama2.c file cannot hold this model (%s)", obstacle);
-  if (!r->out) note("nothing is kept: no folder was given with --out DIR");
+  if (!r->training.out) note("nothing is kept: no folder was given with --out DIR");
   progress_begin(&w.progress, 0);
   stop_on_signal(STOPPING_AFTER_STEP);
-  milo_status status = milo_train(j->ctx, j->model, j->data.ids, j->data.count, options, &result);
-  const bool stopped = status == MILO_ERR_INTERRUPTED;
+  const milo_status status =
+      milo_train(j->ctx, j->model, j->data.ids, j->data.count, options, &result);
   stop_on_signal(STOPPING);
   if (w.saved != EXIT_OK) return EXIT_FAILED;
-  if (stopped) fail_with(j->ctx, status);
-  if ((status == MILO_OK || stopped) && r->json) print_json(&result, parameters, stopped);
-  if (status == MILO_OK && !w.save_done)
-    note("the run is finished, at step %" PRIu64 "; --steps N makes it longer", result.last.step);
-  if (stopped) return finish_stdout() == EXIT_OK ? EXIT_STOPPED : EXIT_FAILED;
-  return status == MILO_OK ? finish_stdout() : fail_with(j->ctx, status);
+  const training_end end = {.status = status,
+                            .result = &result,
+                            .stepped = w.save_done,
+                            .unit = "tokens",
+                            .parameters = parameters};
+  return training_finish(j->ctx, &r->training, &end);
 }
 
 int cmd_train(int argc, char **argv) {
@@ -253,61 +168,49 @@ int cmd_train(int argc, char **argv) {
       "  milo train --data tok512.u16 --model stories260K --out out --batch 16 --seq 256\n",
       0,
       0};
-  const double nan_value = (double)NAN;
-  request r = {.vocab = NOT_GIVEN,
-               .steps = NOT_GIVEN,
-               .stop_after = NOT_GIVEN,
-               .batch = NOT_GIVEN,
-               .seq = NOT_GIVEN,
-               .accumulate = NOT_GIVEN,
-               .warmup = NOT_GIVEN,
-               .eval_every = NOT_GIVEN,
-               .eval_batches = NOT_GIVEN,
-               .save_every = NOT_GIVEN,
-               .lr = nan_value,
-               .min_lr_ratio = nan_value,
-               .beta1 = nan_value,
-               .beta2 = nan_value,
-               .epsilon = nan_value,
-               .weight_decay = nan_value,
-               .clip = nan_value,
-               .val_fraction = nan_value};
+  request r = {.training = training_nothing_given(), .vocab = NOT_GIVEN, .seq = NOT_GIVEN};
   const option options[] = {
       {"--data", NULL, OPTION_INPUT, &r.data, "FILE", "text or tokens to train on"},
       {"--tokens", NULL, OPTION_FLAG, &r.tokens, NULL, "--data holds tokens, whatever its name"},
-      {"--out", "-o", OPTION_STRING, &r.out, "DIR", "folder for the results (default: none kept)"},
+      {"--out", "-o", OPTION_STRING, &r.training.out, "DIR",
+       "folder for the results (default: none kept)"},
       {"--model", "-m", OPTION_INPUT, &r.model, "NAME|FILE",
        "built-in model or description (default stories260K)"},
       {"--init", NULL, OPTION_INPUT, &r.init, "MODEL", "start from these weights (.bin or folder)"},
       {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "tokenizer.bin for a text"},
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N",
        "tokens of model and learnt tokenizer (default: the model's)"},
-      {"--resume", NULL, OPTION_FLAG, &r.resume, NULL, "go on from --out's checkpoint"},
-      {"--force", NULL, OPTION_FLAG, &r.force, NULL, "replace the run that --out holds"},
-      {"--steps", "-n", OPTION_COUNT, &r.steps, "N",
+      {"--resume", NULL, OPTION_FLAG, &r.training.resume, NULL, "go on from --out's checkpoint"},
+      {"--force", NULL, OPTION_FLAG, &r.training.force, NULL, "replace the run that --out holds"},
+      {"--steps", "-n", OPTION_COUNT, &r.training.steps, "N",
        "optimizer steps (default 1000); with --resume also more than before"},
-      {"--stop-after", NULL, OPTION_COUNT, &r.stop_after, "N", "save and stop after step N"},
-      {"--batch", "-b", OPTION_COUNT, &r.batch, "B", "sequences at a time (default 8)"},
+      {"--stop-after", NULL, OPTION_COUNT, &r.training.stop_after, "N",
+       "save and stop after step N"},
+      {"--batch", "-b", OPTION_COUNT, &r.training.batch, "B", "sequences at a time (default 8)"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
-      {"--accumulate", NULL, OPTION_COUNT, &r.accumulate, "N", "batches a step (default 1)"},
-      {"--lr", NULL, OPTION_NUMBER, &r.lr, "R", "peak learning rate (default 1e-3)"},
-      {"--min-lr-ratio", NULL, OPTION_NUMBER, &r.min_lr_ratio, "F",
+      {"--accumulate", NULL, OPTION_COUNT, &r.training.accumulate, "N",
+       "batches a step (default 1)"},
+      {"--lr", NULL, OPTION_NUMBER, &r.training.lr, "R", "peak learning rate (default 1e-3)"},
+      {"--min-lr-ratio", NULL, OPTION_NUMBER, &r.training.min_lr_ratio, "F",
        "end of the cosine over its peak (default 0.1)"},
-      {"--warmup", NULL, OPTION_COUNT, &r.warmup, "N",
+      {"--warmup", NULL, OPTION_COUNT, &r.training.warmup, "N",
        "steps of warm-up (default 100, at most steps / 10)"},
-      {"--beta1", NULL, OPTION_NUMBER, &r.beta1, "B", "AdamW (default 0.9)"},
-      {"--beta2", NULL, OPTION_NUMBER, &r.beta2, "B", "AdamW (default 0.95)"},
-      {"--epsilon", NULL, OPTION_NUMBER, &r.epsilon, "E", "AdamW (default 1e-8)"},
-      {"--weight-decay", NULL, OPTION_NUMBER, &r.weight_decay, "D",
+      {"--beta1", NULL, OPTION_NUMBER, &r.training.beta1, "B", "AdamW (default 0.9)"},
+      {"--beta2", NULL, OPTION_NUMBER, &r.training.beta2, "B", "AdamW (default 0.95)"},
+      {"--epsilon", NULL, OPTION_NUMBER, &r.training.epsilon, "E", "AdamW (default 1e-8)"},
+      {"--weight-decay", NULL, OPTION_NUMBER, &r.training.weight_decay, "D",
        "of matrices (default 0.1, 0: off)"},
-      {"--clip", NULL, OPTION_NUMBER, &r.clip, "G", "largest gradient norm (default 1, 0: off)"},
-      {"--seed", "-s", OPTION_COUNT, &r.seed, "K", "of weights and data order (default 0)"},
-      {"--val-fraction", NULL, OPTION_NUMBER, &r.val_fraction, "F",
+      {"--clip", NULL, OPTION_NUMBER, &r.training.clip, "G",
+       "largest gradient norm (default 1, 0: off)"},
+      {"--seed", "-s", OPTION_COUNT, &r.training.seed, "K",
+       "of weights and data order (default 0)"},
+      {"--val-fraction", NULL, OPTION_NUMBER, &r.training.val_fraction, "F",
        "last part of the tokens held back (default 0.05)"},
-      {"--eval-every", NULL, OPTION_COUNT, &r.eval_every, "N", "steps (default 250)"},
-      {"--eval-batches", NULL, OPTION_COUNT, &r.eval_batches, "N", "batches (default 20)"},
-      {"--save-every", NULL, OPTION_COUNT, &r.save_every, "N", "steps (default: --eval-every)"},
-      {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
+      {"--eval-every", NULL, OPTION_COUNT, &r.training.eval_every, "N", "steps (default 250)"},
+      {"--eval-batches", NULL, OPTION_COUNT, &r.training.eval_batches, "N", "batches (default 20)"},
+      {"--save-every", NULL, OPTION_COUNT, &r.training.save_every, "N",
+       "steps (default: --eval-every)"},
+      {"--device", "-d", OPTION_STRING, &r.training.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;
@@ -316,15 +219,14 @@ int cmd_train(int argc, char **argv) {
   if (r.model && r.init) return usage_error(&cmd, "--model and --init exclude each other");
   if (r.init && r.vocab != NOT_GIVEN)
     return usage_error(&cmd, "--vocab is part of what --init reads");
-  if (r.resume && r.force) return usage_error(&cmd, "--resume and --force exclude each other");
-  if (r.force && !r.out) return usage_error(&cmd, "--force needs --out DIR");
-  if (r.resume && !r.out) return usage_error(&cmd, "--resume needs --out DIR");
   if (r.vocab != NOT_GIVEN && (r.vocab < 1 || r.vocab > (1u << 26)))
     return usage_error(&cmd, "--vocab is a number from 1 to %u", 1u << 26);
   milo_train_options train_options = MILO_OPTIONS_INIT(milo_train_options);
-  code = fill_options(&cmd, &r, &train_options);
+  code = training_fill(&cmd, &r.training, &train_options);
   if (code != EXIT_OK) return code;
-  r.json = common.json;
+  if (r.seq == 0) return usage_error(&cmd, "--seq is at least 1");
+  train_options.seq = r.seq == NOT_GIVEN ? 0 : (size_t)r.seq;
+  r.training.json = common.json;
   job j = {.ctx = open_ctx(&common),
            .data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)}};
   if (!j.ctx) return EXIT_FAILED;
@@ -332,13 +234,13 @@ int cmd_train(int argc, char **argv) {
   // Asked before anything is learnt, and once more when training begins.
   const milo_status may = milo_train_check(j.ctx, &train_options);
   code = may == MILO_OK ? EXIT_OK : fail_with(j.ctx, may);
-  if (code == EXIT_OK && r.out && !r.resume && !r.force) {
+  if (code == EXIT_OK && r.training.out && !r.training.resume && !r.training.force) {
     static const char *const names[] = {"tokenizer.bin", "model.json", NULL};
     const char *given[3] = {0};  // what is read from there
     size_t count = 0;
     if (r.tokenizer) given[count++] = r.tokenizer;
     if (r.model) given[count++] = r.model;
-    code = refuse_replacing(r.out, names, given);
+    code = refuse_replacing(r.training.out, names, given);
   }
   if (code == EXIT_OK) code = prepare(&cmd, &r, &j);
   if (code == EXIT_OK) code = train(&r, &j, &train_options);

@@ -28,24 +28,28 @@ static window window_of(const milo_window *g, const milo_ref_tensor *large,
   return w;
 }
 
+// Where element (a, b, c) of the kernel lies in a channel of the large side, with the window at
+// spatial position `at`; -1: outside.
+static int64_t window_index(const window *w, const int64_t *at, int64_t a, int64_t b, int64_t c) {
+  const int64_t i0 = at[0] * w->stride[0] + a * w->dilation[0] - w->before[0];
+  const int64_t i1 = at[1] * w->stride[1] + b * w->dilation[1] - w->before[1];
+  const int64_t i2 = at[2] * w->stride[2] + c * w->dilation[2] - w->before[2];
+  if (i0 < 0 || i0 >= w->large[0] || i1 < 0 || i1 >= w->large[1] || i2 < 0 || i2 >= w->large[2])
+    return -1;
+  return (i0 * w->large[1] + i1) * w->large[2] + i2;
+}
+
 // Sum over the window at spatial position `at` of one input channel times one kernel slice.
 static double window_sum(const window *w, const int64_t *at, const double *x,
                          const double *weight) {
   double sum = 0;
   size_t k = 0;
-  for (int64_t a = 0; a < w->kernel[0]; ++a) {
-    for (int64_t b = 0; b < w->kernel[1]; ++b) {
+  for (int64_t a = 0; a < w->kernel[0]; ++a)
+    for (int64_t b = 0; b < w->kernel[1]; ++b)
       for (int64_t c = 0; c < w->kernel[2]; ++c, ++k) {
-        const int64_t i0 = at[0] * w->stride[0] + a * w->dilation[0] - w->before[0];
-        const int64_t i1 = at[1] * w->stride[1] + b * w->dilation[1] - w->before[1];
-        const int64_t i2 = at[2] * w->stride[2] + c * w->dilation[2] - w->before[2];
-        if (i0 < 0 || i0 >= w->large[0] || i1 < 0 || i1 >= w->large[1] || i2 < 0 ||
-            i2 >= w->large[2])
-          continue;
-        sum += x[(i0 * w->large[1] + i1) * w->large[2] + i2] * weight[k];
+        const int64_t i = window_index(w, at, a, b, c);
+        if (i >= 0) sum += x[i] * weight[k];
       }
-    }
-  }
   return sum;
 }
 
@@ -53,19 +57,12 @@ static double window_sum(const window *w, const int64_t *at, const double *x,
 static void window_add(const window *w, const int64_t *at, double x, const double *weight,
                        double *sums) {
   size_t k = 0;
-  for (int64_t a = 0; a < w->kernel[0]; ++a) {
-    for (int64_t b = 0; b < w->kernel[1]; ++b) {
+  for (int64_t a = 0; a < w->kernel[0]; ++a)
+    for (int64_t b = 0; b < w->kernel[1]; ++b)
       for (int64_t c = 0; c < w->kernel[2]; ++c, ++k) {
-        const int64_t i0 = at[0] * w->stride[0] + a * w->dilation[0] - w->before[0];
-        const int64_t i1 = at[1] * w->stride[1] + b * w->dilation[1] - w->before[1];
-        const int64_t i2 = at[2] * w->stride[2] + c * w->dilation[2] - w->before[2];
-        if (i0 < 0 || i0 >= w->large[0] || i1 < 0 || i1 >= w->large[1] || i2 < 0 ||
-            i2 >= w->large[2])
-          continue;
-        sums[(i0 * w->large[1] + i1) * w->large[2] + i2] += x * weight[k];
+        const int64_t i = window_index(w, at, a, b, c);
+        if (i >= 0) sums[i] += x * weight[k];
       }
-    }
-  }
 }
 
 // Position i of the small side.
