@@ -672,6 +672,8 @@ typedef struct milo_train_result {
   milo_train_report last;
   double best_val_loss;
   uint64_t peak_memory_bytes; /* of the process */
+  /* Steps of the earlier part of a resumed run of which metrics.jsonl has no line any more. */
+  uint64_t lost_metrics;
 } milo_train_result;
 
 /*

@@ -38,9 +38,12 @@ static const milo_value *kernel_value(const milo_kernel *kernel, size_t i) {
 
 static milo_status set_types(const milo_func *func, const milo_value *const *sorted,
                              const milo_value_info *inputs, size_t count, milo_diag *diag,
-                             milo_type *types) {
+                             bool *is_given, milo_type *types) {
   const milo_block *body = func->body;
-  for (size_t i = 0; i < body->param_count; i++) types[i] = body->params[i]->type;
+  for (size_t i = 0; i < body->param_count; i++) {
+    types[i] = body->params[i]->type;
+    is_given[i] = false;
+  }
   for (size_t k = 0; k < count; k++) {
     const milo_value_info *given = &inputs[k];
     const milo_value *param = milo_params_find(func, sorted, given->name);
@@ -60,6 +63,10 @@ static milo_status set_types(const milo_func *func, const milo_value *const *sor
       milo_arena_deinit(&arena);
       return status;
     }
+    if (is_given[param->index])
+      return milo_fail(diag, func->loc, MILO_ERR_INVALID, "the shape of input %s is given twice",
+                       given->name);
+    is_given[param->index] = true;
     types[param->index] = type;
   }
   return MILO_OK;
@@ -68,8 +75,9 @@ static milo_status set_types(const milo_func *func, const milo_value *const *sor
 milo_status milo_program_input_types(const milo_func *func, const milo_value_info *inputs,
                                      size_t count, milo_diag *diag, milo_type *types) {
   milo_arena arena = {0};
+  bool *is_given = MILO_NEW_ARRAY(&arena, bool, func->body->param_count);
   const milo_status status =
-      set_types(func, milo_params_sort(func, &arena), inputs, count, diag, types);
+      set_types(func, milo_params_sort(func, &arena), inputs, count, diag, is_given, types);
   milo_arena_deinit(&arena);
   return status;
 }

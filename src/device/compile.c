@@ -23,8 +23,11 @@ static size_t report_unknown(const milo_block *block, const milo_device *device,
   for (const milo_op *op = block->first; op != NULL; op = op->next) {
     if (op->code == MILO_OP_unknown) {
       ++count;
-      (void)milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED, "device %s does not support %s",
-                      device->type->name, op->name);
+      const char *nearest = milo_op_nearest(op->name);
+      (void)milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED,
+                      nearest != NULL ? "device %s does not support %s\ndid you mean %s?"
+                                      : "device %s does not support %s",
+                      device->type->name, op->name, nearest);
     }
     for (size_t i = 0; i < op->block_count; ++i)
       count += report_unknown(op->blocks[i], device, diag);
@@ -152,6 +155,7 @@ static milo_status compile(milo_executable *e, milo_device *device, const milo_t
   e->output_count = e->func->body->output_count;
   e->inputs = signature(arena, e->func->body->params, e->input_count);
   e->outputs = signature(arena, e->func->body->outputs, e->output_count);
+  e->profile = options->profile;
   MILO_TRY(keep_aliases(e, options, diag));
   if (device->type->lower != NULL) {
     MILO_TRY(device->type->lower(device, e->func, diag));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "device/dynamic.h"
 
+#include "base/clock.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 
@@ -53,7 +54,7 @@ static milo_status evaluate(const milo_op *op, const milo_literal *known, milo_a
 }
 
 milo_status milo_dynamic_run(const milo_func *func, const milo_literal *inputs, milo_arena *arena,
-                             milo_literal *outputs, milo_diag *diag) {
+                             milo_literal *outputs, double *seconds, milo_diag *diag) {
   milo_arena scratch = {0};
   milo_literal *known = MILO_NEW_ARRAY(&scratch, milo_literal, (size_t)func->value_count + 1);
   const milo_block *body = func->body;
@@ -62,7 +63,9 @@ milo_status milo_dynamic_run(const milo_func *func, const milo_literal *inputs, 
   for (const milo_op *op = body->first; op != NULL && status == MILO_OK; op = op->next) {
     if (op->code == MILO_OP_const) continue;
     milo_literal *results = MILO_NEW_ARRAY(&scratch, milo_literal, op->result_count);
+    const double started = seconds != NULL ? milo_clock_s() : 0;
     status = evaluate(op, known, arena, results, diag);
+    if (seconds != NULL) *seconds++ += milo_clock_s() - started;
     for (size_t i = 0; i < op->result_count; ++i) known[op->results[i]->id] = results[i];
   }
   for (size_t i = 0; status == MILO_OK && i < body->output_count; ++i) {

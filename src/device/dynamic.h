@@ -10,9 +10,10 @@
 bool milo_dynamic_supports(const milo_op *op);
 
 // inputs: one a parameter of func, of concrete type, data set; read during the call only. outputs:
-// one an output of func, concrete, allocated in arena or the input's own data.
+// one an output of func, concrete, allocated in arena or the input's own data. seconds: one an
+// operation of func's body, constants left out, to which its time is added; NULL: none is taken.
 MILO_MUST_USE milo_status milo_dynamic_run(const milo_func *func, const milo_literal *inputs,
                                            milo_arena *arena, milo_literal *outputs,
-                                           milo_diag *diag);
+                                           double *seconds, milo_diag *diag);
 
 #endif

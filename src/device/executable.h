@@ -49,6 +49,7 @@ struct milo_executable {
   milo_crossing *slots;
   size_t slot_count;
   const char *fallbacks;
+  bool profile;  // runs keep times
 };
 
 // Fills e->segments, slots and fallbacks from e->func, whose operations all run somewhere, and

@@ -9,6 +9,7 @@
 #include "device/buffer.h"
 #include "device/dynamic.h"
 #include "device/executable.h"
+#include "device/ref/ref.h"
 
 // The memory of an output: bytes [begin, end) of a buffer that is no slice.
 typedef struct output_use {
@@ -21,6 +22,8 @@ struct milo_run {
   milo_executable *e;  // retained
   milo_device *device;
   void **states;            // one a segment
+  double **seconds;         // one a dynamic segment: one an operation; NULL: no profile
+  uint64_t runs;            // finished ones
   milo_buffer **slots;      // what a run works on: the caller's, borrowed, and its own
   milo_buffer **own;        // of slots made here, NULL: the caller's
   milo_buffer **computed;   // outputs of unknown shape, by output
@@ -41,6 +44,10 @@ static milo_status alloc_slots(milo_run *r, milo_diag *diag) {
   return MILO_OK;
 }
 
+static milo_status no_memory(const milo_executable *e, milo_diag *diag) {
+  return milo_fail(diag, e->func->loc, MILO_ERR_NO_MEMORY, "no memory to run %s", e->func->name);
+}
+
 static milo_status fill(milo_run *r, milo_diag *diag) {
   const milo_executable *e = r->e;
   size_t most = 0;
@@ -50,6 +57,7 @@ static milo_status fill(milo_run *r, milo_diag *diag) {
     if (s->output_count > most) most = s->output_count;
   }
   r->states = calloc(e->segment_count + 1, sizeof *r->states);
+  r->seconds = calloc(e->segment_count + 1, sizeof *r->seconds);
   r->slots = calloc(e->slot_count + 1, sizeof *r->slots);
   r->own = calloc(e->slot_count + 1, sizeof *r->own);
   r->computed = calloc(e->output_count + 1, sizeof *r->computed);
@@ -57,14 +65,20 @@ static milo_status fill(milo_run *r, milo_diag *diag) {
   r->in = calloc(most + 1, sizeof *r->in);
   r->out = calloc(most + 1, sizeof *r->out);
   r->uses = calloc(e->output_count + 1, sizeof *r->uses);
-  if (!r->states || !r->slots || !r->own || !r->computed || !r->output_types || !r->in || !r->out ||
-      !r->uses)
-    return milo_fail(diag, e->func->loc, MILO_ERR_NO_MEMORY, "no memory to run %s", e->func->name);
+  if (!r->states || !r->seconds || !r->slots || !r->own || !r->computed || !r->output_types ||
+      !r->in || !r->out || !r->uses)
+    return no_memory(e, diag);
   for (size_t i = 0; i < e->output_count; ++i) r->output_types[i] = e->outputs[i].type;
   for (size_t i = 0; i < e->segment_count; ++i) {
     const milo_segment *s = &e->segments[i];
     milo_device *on = NULL;
-    if (s->kind == MILO_SEGMENT_DYNAMIC) continue;
+    if (s->kind == MILO_SEGMENT_DYNAMIC) {
+      if (!e->profile) continue;
+      r->seconds[i] =
+          calloc(milo_ref_profile(s->func->body, NULL, 0, NULL, 0) + 1, sizeof *r->seconds[i]);
+      if (r->seconds[i] == NULL) return no_memory(e, diag);
+      continue;
+    }
     MILO_TRY(milo_device_for(r->device, s->kind, diag, &on));
     MILO_TRY(s->type->state_create(on, s->code, &r->states[i], diag));
   }
@@ -116,6 +130,8 @@ void milo_run_destroy(milo_run *r) {
   for (size_t i = 0; r->own != NULL && i < e->slot_count; ++i) milo_buffer_release(r->own[i]);
   for (size_t i = 0; r->computed != NULL && i < e->output_count; ++i)
     milo_buffer_release(r->computed[i]);
+  for (size_t i = 0; r->seconds != NULL && i < e->segment_count; ++i) free(r->seconds[i]);
+  free(r->seconds);
   free(r->states);
   free(r->slots);
   free(r->own);
@@ -276,8 +292,9 @@ typedef struct dynamic {
   milo_literal *literals;
 } dynamic;
 
-static milo_status run_dynamic(milo_run *r, const milo_segment *s, dynamic *d, milo_diag *diag) {
+static milo_status run_dynamic(milo_run *r, size_t index, dynamic *d, milo_diag *diag) {
   const milo_executable *e = r->e;
+  const milo_segment *s = &e->segments[index];
   milo_arena *arena = &d->arena;
   if (d->literals == NULL) d->literals = MILO_NEW_ARRAY(arena, milo_literal, e->slot_count);
   milo_literal *in = MILO_NEW_ARRAY(arena, milo_literal, s->input_count);
@@ -297,7 +314,7 @@ static milo_status run_dynamic(milo_run *r, const milo_segment *s, dynamic *d, m
                            .bytes = bytes,
                            .count = milo_type_elements(type)};
   }
-  MILO_TRY(milo_dynamic_run(s->func, in, arena, out, diag));
+  MILO_TRY(milo_dynamic_run(s->func, in, arena, out, r->seconds[index], diag));
   for (size_t i = 0; i < s->output_count; ++i) {
     const size_t slot = s->outputs[i];
     d->literals[slot] = out[i];
@@ -320,9 +337,8 @@ static milo_status run_segments(milo_run *r, milo_diag *diag) {
   dynamic d = {0};
   milo_status status = MILO_OK;
   for (size_t i = 0; i < r->e->segment_count && status == MILO_OK; ++i)
-    status = r->e->segments[i].kind == MILO_SEGMENT_DYNAMIC
-                 ? run_dynamic(r, &r->e->segments[i], &d, diag)
-                 : run_here(r, i, diag);
+    status = r->e->segments[i].kind == MILO_SEGMENT_DYNAMIC ? run_dynamic(r, i, &d, diag)
+                                                            : run_here(r, i, diag);
   milo_arena_deinit(&d.arena);
   return status;
 }
@@ -344,6 +360,7 @@ milo_status milo_run_execute(milo_run *r, milo_buffer *const *inputs, milo_buffe
                       : outputs[output];
   }
   MILO_TRY(run_segments(r, diag));
+  ++r->runs;
   for (size_t i = e->input_count; i < e->slot_count; ++i) {
     if (r->own[i] == NULL || e->slots[i].output == SIZE_MAX) continue;
     if (milo_buffer_write(outputs[e->slots[i].output], 0, r->own[i]->data, r->own[i]->bytes) !=
@@ -357,9 +374,12 @@ size_t milo_run_profile(const milo_run *r, milo_profile *rows, size_t max) {
   size_t count = 0;
   for (size_t i = 0; i < r->e->segment_count; ++i) {
     const milo_segment *s = &r->e->segments[i];
-    if (s->kind == MILO_SEGMENT_DYNAMIC || s->type->profile == NULL) continue;
     const size_t room = count < max ? max - count : 0;
-    count += s->type->profile(s->code, r->states[i], room > 0 ? rows + count : NULL, room);
+    milo_profile *to = room > 0 ? rows + count : NULL;
+    if (s->kind == MILO_SEGMENT_DYNAMIC && r->seconds[i] != NULL)
+      count += milo_ref_profile(s->func->body, r->seconds[i], r->runs, to, room);
+    else if (s->kind != MILO_SEGMENT_DYNAMIC && s->type->profile != NULL)
+      count += s->type->profile(s->code, r->states[i], to, room);
   }
   return count;
 }

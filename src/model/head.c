@@ -58,7 +58,8 @@ static milo_status compile(const milo_head *h, const milo_model *model, milo_dev
 static milo_status make_seed(milo_buffer **out, size_t rows, double seed, milo_diag *diag) {
   MILO_TRY(milo_buffer_alloc(rows * sizeof(float), diag, out));
   float *values = milo_buffer_map(*out, MILO_WRITE);
-  if (values == NULL) return MILO_ERR_NO_MEMORY;
+  if (values == NULL)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a head's seed");
   for (size_t i = 0; i < rows; i++) values[i] = (float)seed;
   return milo_buffer_unmap(*out, values, MILO_WRITE);
 }

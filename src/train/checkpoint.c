@@ -10,7 +10,7 @@
 #include "base/str.h"
 
 #define FORMAT "milo.checkpoint.2"
-static const char *const moment_prefix[2] = {"adamw.m.", "adamw.v."};
+#define OLD_MOMENT_PREFIX "adamw.m."  // of SGD's moment, in files of this format's first writers
 
 typedef enum field_kind { FIELD_COUNT, FIELD_NUMBER } field_kind;
 
@@ -116,8 +116,8 @@ static milo_named_tensor named(const char *name, const milo_type *type, milo_buf
   return t;
 }
 
-static const char *moment_name(milo_arena *arena, int order, const milo_parameter *param) {
-  return milo_arena_printf(arena, "%s%s", moment_prefix[order], param->name);
+static const char *moment_name(milo_arena *arena, const char *prefix, const milo_parameter *param) {
+  return milo_arena_printf(arena, "%s%s", prefix, param->name);
 }
 
 milo_status milo_checkpoint_write(const char *path, const milo_checkpoint *what,
@@ -150,7 +150,8 @@ milo_status milo_checkpoint_write(const char *path, const milo_checkpoint *what,
     for (size_t i = 0; i < count; i++) {
       const milo_parameter *p = &what->params->items[i];
       if (what->moments[order][i])
-        tensors[used++] = named(moment_name(&arena, order, p), &p->type, what->moments[order][i]);
+        tensors[used++] = named(moment_name(&arena, what->moment_prefix[order], p), &p->type,
+                                what->moments[order][i]);
     }
   const milo_status status = milo_safetensors_write(path, metadata, fields, tensors, used, diag);
   milo_arena_deinit(&arena);
@@ -266,9 +267,12 @@ milo_status milo_checkpoint_read(const milo_safetensors *file, const milo_checkp
   for (int order = 0; order < 2; order++)
     for (size_t i = 0; i < what->params->count && status == MILO_OK; i++) {
       const milo_parameter *p = &what->params->items[i];
-      if (what->moments[order][i])
-        status = milo_safetensors_read(file, moment_name(&arena, order, p), &p->type,
-                                       what->moments[order][i], diag);
+      if (!what->moments[order][i]) continue;
+      const char *name = moment_name(&arena, what->moment_prefix[order], p);
+      const char *old = moment_name(&arena, OLD_MOMENT_PREFIX, p);
+      if (order == 0 && !milo_safetensors_find(file, name) && milo_safetensors_find(file, old))
+        name = old;
+      status = milo_safetensors_read(file, name, &p->type, what->moments[order][i], diag);
     }
   milo_arena_deinit(&arena);
   return status;

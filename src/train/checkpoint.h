@@ -3,7 +3,8 @@
 // sampling have no state of their own beyond the step.
 //
 // A checkpoint is a safetensors file (model/safetensors.h, with a checksum): the parameters under
-// their own names, the moments as "adamw.m.<name>" and "adamw.v.<name>", and as metadata "format"
+// their own names, the moments as "adamw.m.<name>" and "adamw.v.<name>", or "sgd.momentum.<name>"
+// (which "adamw.m.<name>" is read for too: it was called that once), and as metadata "format"
 // ("milo.checkpoint.2"), "model" (its description), the step, the options. So any reader of such
 // files finds the weights in it.
 #ifndef MILO_TRAIN_CHECKPOINT_H
@@ -26,6 +27,7 @@ typedef struct milo_train_state {
 typedef struct milo_checkpoint {
   milo_params *params;
   milo_buffer *const *moments[2];
+  const char *moment_prefix[2];
   const char *model;  // description of what is trained
 } milo_checkpoint;
 

@@ -23,6 +23,7 @@ typedef struct run {
   uint64_t first_step;     // done when this run began
   uint64_t reported_step;  // lines that the metrics had then
   uint64_t saved_step;
+  uint64_t lost_metrics;
   bool saved, save_due;
   bool changed;         // since it was saved
   double part;          // loss of the batch under way, NaN until it is known
@@ -68,6 +69,8 @@ static milo_checkpoint checkpoint_of(const run *r, const char *model) {
   return (milo_checkpoint){
       .params = r->task->params,
       .moments = {milo_optimizer_moments(r->optimizer, 1), milo_optimizer_moments(r->optimizer, 2)},
+      .moment_prefix = {milo_optimizer_moment_prefix(&r->task->rule, 1),
+                        milo_optimizer_moment_prefix(&r->task->rule, 2)},
       .model = model};
 }
 
@@ -145,8 +148,8 @@ static milo_status open_metrics(run *r) {
   const char *dir = r->options.out_dir;
   if (!dir) return MILO_OK;
   char *path = milo_folder_path(dir, MILO_TRAIN_METRICS);
-  const milo_status status =
-      milo_metrics_open(path, r->reported_step, r->task->unit, r->diag, &r->metrics);
+  const milo_status status = milo_metrics_open(path, r->reported_step, r->task->unit, r->diag,
+                                               &r->metrics, &r->lost_metrics);
   free(path);
   return status;
 }
@@ -290,6 +293,7 @@ milo_status milo_loop_run(milo_device *device, milo_task *task, const milo_train
     report.step = r.state.step;
     report.steps = r.options.steps;
   }
-  *out_result = (milo_train_result){report, r.state.best_val_loss, milo_peak_memory_bytes()};
+  *out_result =
+      (milo_train_result){report, r.state.best_val_loss, milo_peak_memory_bytes(), r.lost_metrics};
   return status;
 }

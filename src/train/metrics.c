@@ -23,25 +23,41 @@ static milo_status fail_errno(const char *path, milo_diag *diag) {
                    strerror_r(errno, reason, sizeof reason));
 }
 
-static milo_status keep_lines(const char *path, uint64_t steps, milo_diag *diag) {
+// The step that a whole line is of; 0: it is none of ours.
+static uint64_t step_of(const char *line, size_t bytes) {
+  static const char start[] = "{\"step\":";
+  const size_t skip = sizeof start - 1;
+  if (bytes < skip || memcmp(line, start, skip) != 0) return 0;
+  uint64_t step = 0;
+  for (size_t i = skip; i < bytes && i < skip + 19 && line[i] >= '0' && line[i] <= '9'; i++)
+    step = step * 10 + (uint64_t)(line[i] - '0');
+  return step;
+}
+
+// Lines are told by their steps, not counted: some may be gone.
+static milo_status keep_lines(const char *path, uint64_t steps, milo_diag *diag,
+                              uint64_t *out_lost) {
   void *data = NULL;
-  size_t bytes = 0;
+  size_t bytes = 0, kept = 0;
+  uint64_t lines = 0;
   if (steps > 0 && milo_file_exists(path)) MILO_TRY(milo_file_read(path, 0, diag, &data, &bytes));
-  size_t kept = 0;
-  for (const char *end; kept < bytes && steps > 0; steps--) {
-    end = memchr((const char *)data + kept, '\n', bytes - kept);
-    if (!end) break;
-    kept = (size_t)(end - (const char *)data) + 1;
+  for (uint64_t last = 0; kept < bytes; lines++) {
+    const char *line = (const char *)data + kept, *end = memchr(line, '\n', bytes - kept);
+    const uint64_t step = end ? step_of(line, (size_t)(end - line)) : 0;
+    if (step <= last || step > steps) break;
+    last = step;
+    kept += (size_t)(end - line) + 1;
   }
+  *out_lost = steps - lines;
   const milo_status status = milo_file_write(path, data, kept, diag);
   free(data);
   return status;
 }
 
 milo_status milo_metrics_open(const char *path, uint64_t steps, const char *unit, milo_diag *diag,
-                              milo_metrics **out_metrics) {
+                              milo_metrics **out_metrics, uint64_t *out_lost) {
   *out_metrics = NULL;
-  MILO_TRY(keep_lines(path, steps, diag));
+  MILO_TRY(keep_lines(path, steps, diag, out_lost));
   milo_metrics *m = calloc(1, sizeof *m);
   if (m) m->path = strdup(path);
   if (!m || !m->path) {

@@ -11,10 +11,12 @@
 
 typedef struct milo_metrics milo_metrics;
 
-// Keeps the first `steps` lines of the file (0: starts it anew) and drops what follows. unit: what
-// the report's tokens are, "tokens" or "rows"; lives on.
+// Keeps the lines of the first `steps` steps (0: starts the file anew) and drops what follows.
+// unit: what the report's tokens are, "tokens" or "rows"; lives on. *out_lost: of those steps, how
+// many have no line any more.
 MILO_MUST_USE milo_status milo_metrics_open(const char *path, uint64_t steps, const char *unit,
-                                            milo_diag *diag, milo_metrics **out_metrics);
+                                            milo_diag *diag, milo_metrics **out_metrics,
+                                            uint64_t *out_lost);
 MILO_MUST_USE milo_status milo_metrics_add(milo_metrics *metrics, const milo_train_report *report,
                                            milo_diag *diag);
 void milo_metrics_close(milo_metrics *metrics);  // NULL allowed

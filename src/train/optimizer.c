@@ -247,3 +247,8 @@ milo_status milo_optimizer_step(milo_optimizer *opt, uint64_t t, double rate, do
   }
   return MILO_OK;
 }
+
+const char *milo_optimizer_moment_prefix(const milo_optimizer_rule *rule, int order) {
+  if (rule->sgd) return order == 1 ? "sgd.momentum." : NULL;
+  return order == 1 ? "adamw.m." : "adamw.v.";
+}

@@ -35,5 +35,8 @@ MILO_MUST_USE milo_status milo_optimizer_step(milo_optimizer *optimizer, uint64_
 // Moments of order 1 and 2 in fp32, one a parameter; NULL for those that are not trainable,
 // and where the rule has no such moment.
 milo_buffer *const *milo_optimizer_moments(const milo_optimizer *optimizer, int order);
+// What the moment of order 1 or 2 is called in files, before the parameter's name.
+// NULL: the rule has none.
+const char *milo_optimizer_moment_prefix(const milo_optimizer_rule *rule, int order);
 
 #endif

@@ -2,6 +2,7 @@
 // The task of training a Llama on tokens.
 #include "train/train.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,6 +96,13 @@ static void describe(const milo_task *task, milo_str *out) {
   milo_model_config_print(&((const job *)task)->model->config, out);
 }
 
+static milo_status remove_old(const char *path, milo_diag *diag) {
+  char reason[128];
+  if (unlink(path) == 0 || errno == ENOENT) return MILO_OK;
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_IO, "cannot remove '%s', of an earlier run: %s",
+                   path, strerror_r(errno, reason, sizeof reason));
+}
+
 static milo_status save(const milo_task *task, const char *dir, milo_diag *diag) {
   const milo_model *model = ((const job *)task)->model;
   char *bin = milo_folder_path(dir, MILO_TRAIN_MODEL);
@@ -104,8 +112,8 @@ static milo_status save(const milo_task *task, const char *dir, milo_diag *diag)
   milo_status status = MILO_OK;
   if (!milo_llama2c_obstacle(&model->config))
     status = milo_llama2c_write(model, bin, false, diag);
-  else
-    unlink(bin);  // of a run that this one replaces
+  else  // that of a run which this one replaces
+    status = remove_old(bin, diag);
   if (status == MILO_OK) status = milo_file_write(json, text.data, text.bytes, diag);
   milo_str_deinit(&text);
   free(bin);

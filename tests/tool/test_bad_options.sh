@@ -53,6 +53,9 @@ whole="takes a whole number"
 train=(train --data data.u16 --model tiny.json --batch 1 --steps 2)
 refuse 2 "--data FILE is needed" train
 refuse 2 "--data FILE is needed" eval run
+refuse 2 "--max-tokens is at least 1" eval run --data data.u16 --max-tokens 0
+refuse 2 "--seq is at least 1" eval run --data data.u16 --seq 0
+refuse 2 "--output-dir is empty" run block.mil --random 1 -o ''
 refuse 2 "--resume needs --out" "${train[@]}" --resume
 refuse 2 "exclude each other" "${train[@]}" --init run
 for option in steps stop-after batch seq accumulate warmup eval-every eval-batches save-every; do

@@ -41,12 +41,15 @@ refuse 1 "missing/x.mil" grad mlp.mil -o missing/x.mil
 sed 's/ relu(/ strange(/' mlp.mil >strange.mil
 refuse 1 "strange.mil:7:" grad strange.mil -o x.mil
 refuse 1 "strange is not an operation Milo knows" grad strange.mil -o x.mil
+sed 's/ relu(/ rellu(/' mlp.mil >rellu.mil
+refuse 1 "hint: did you mean relu" run rellu.mil --random 1
 sed 's/\[5, 7\]/[?, 7]/; s/fp32, \[5, 6\]/fp32, [?, 6]/' mlp.mil >open.mil
 refuse 1 "unknown dimensions" grad open.mil -o x.mil
 check "shapes given" "$milo" grad open.mil --shape x0=5,7 --wrt x1,x0 -o shaped.mil
 check "the same as of the program with these shapes" cmp shaped.mil joint.mil
 refuse 1 "has no input nobody" grad open.mil --shape nobody=1 -o x.mil
 refuse 1 "was given" grad open.mil --shape x0=5,8 -o x.mil
+refuse 1 "shape of input x0 is given twice" grad open.mil --shape x0=9,7 --shape x0=5,7 -o x.mil
 for bad in x0 =1 x0=a x0=1, x0=,1 x0=-1 x0=99999999999999999999; do
   refuse 2 "--shape expects" grad open.mil --shape "$bad" -o x.mil
 done

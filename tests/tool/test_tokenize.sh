@@ -19,6 +19,11 @@ check "a text without separators comes back whole" cmp plain.txt back.txt
 check "ids, one a line, begin with 1" bash -c \
   "[ \"\$('$milo' tokenize encode plain.txt -t tok.bin | head -1)\" = 1 ]"
 
+check "a file's bytes to standard output" bash -c \
+  "'$milo' tokenize encode plain.txt -t tok.bin -o - 2>/dev/null | cmp - plain.tokens"
+check "help says which" bash -c \
+  "'$milo' help tokenize | tr '\n' ' ' | grep -q 'encode prints the tokens as numbers'"
+
 refuse 2 "is not train, encode or decode" tokenize frobnicate x
 refuse 2 "an argument is missing" tokenize train
 refuse 2 "needs --tokenizer" tokenize encode plain.txt

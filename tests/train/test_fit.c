@@ -4,7 +4,9 @@
 #include <milo/milo.h>
 #include <sys/stat.h>
 
+#include "device/device.h"
 #include "folder.h"
+#include "model/safetensors.h"
 #include "tap.h"
 
 static milo_ctx *ctx;
@@ -250,6 +252,90 @@ static void test_resume(void) {
   check_resume(true, "sgd");
 }
 
+// Copies a checkpoint with the prefix of its moments' names exchanged.
+static void rename_moments(const char *from, const char *to, const char *was, const char *is) {
+  milo_diag diag = {0};
+  milo_safetensors *file = NULL;
+  milo_named_tensor tensors[16];
+  char names[16][64];
+  milo_metadata metadata[32];
+  size_t count = 0, texts = 0, renamed = 0;
+  static const char *const keys[] = {"format",
+                                     "model",
+                                     "step",
+                                     "data_checksum",
+                                     "best_val_loss",
+                                     "loss",
+                                     "grad_norm",
+                                     "unreported",
+                                     "option.steps",
+                                     "option.batch",
+                                     "option.seq",
+                                     "option.accumulate",
+                                     "option.lr",
+                                     "option.min_lr_ratio",
+                                     "option.warmup",
+                                     "option.beta1",
+                                     "option.beta2",
+                                     "option.epsilon",
+                                     "option.clip",
+                                     "option.weight_decay",
+                                     "option.seed",
+                                     "option.val_fraction",
+                                     "option.eval_every",
+                                     "option.eval_batches"};
+  if (!CHECK(milo_safetensors_open(from, &diag, &file) == MILO_OK)) return;
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    metadata[texts] = (milo_metadata){keys[i], milo_safetensors_text(file, keys[i])};
+    if (CHECK(metadata[texts].text != NULL)) texts++;
+  }
+  const milo_stored_tensor *t;
+  for (size_t i = 0; (t = milo_safetensors_get(file, i)) != NULL; i++) {
+    if (strcmp(t->name, "milo.checksum") == 0) continue;
+    const bool is_moment = strncmp(t->name, was, strlen(was)) == 0;
+    renamed += is_moment;
+    snprintf(names[count], sizeof names[count], "%s%s", is_moment ? is : "",
+             t->name + (is_moment ? strlen(was) : 0));
+    tensors[count] =
+        (milo_named_tensor){.name = names[count], .dtype = t->type.dtype, .rank = t->type.rank};
+    memcpy(tensors[count].dims, t->type.dims, sizeof tensors[count].dims);
+    CHECK(milo_buffer_alloc(t->bytes, &diag, &tensors[count].buffer) == MILO_OK);
+    CHECK(milo_buffer_write(tensors[count++].buffer, 0, t->data, t->bytes) == MILO_OK);
+  }
+  CHECK(renamed > 0);
+  CHECK(milo_safetensors_write(to, metadata, texts, tensors, count, &diag) == MILO_OK);
+  for (size_t i = 0; i < count; i++) milo_buffer_release(tensors[i].buffer);
+  milo_safetensors_close(file);
+  milo_diag_deinit(&diag);
+}
+
+// SGD's only moment has a name that says so; checkpoints that called it AdamW's are still read.
+static void test_names_of_moments(void) {
+  milo_fit_options options = MILO_OPTIONS_INIT(milo_fit_options);
+  losses whole = {0}, parts = {0};
+  options.optimizer = MILO_FIT_SGD;
+  options.momentum = 0.5;
+  options.steps = 6;
+  options.on_step = keep_loss;
+  options.user = &whole;
+  CHECK(fit_line(&options, line, NULL) == MILO_OK && whole.count == 6);
+  options.out_dir = in_folder("named");
+  options.stop_after = 3;
+  options.user = &parts;
+  CHECK(fit_line(&options, line, NULL) == MILO_OK);
+  char path[640];
+  snprintf(path, sizeof path, "%s/checkpoint.milo", options.out_dir);
+  rename_moments(path, path, "sgd.momentum.", "adamw.m.");  // as they were
+  options.resume = true;
+  options.stop_after = 0;
+  if (!CHECK(fit_line(&options, line, NULL) == MILO_OK)) printf("# %s\n", milo_error(ctx));
+  CHECK(parts.count == 6);
+  for (size_t i = 0; i < 6; i++) CHECK(parts.items[i] == whole.items[i]);
+  rename_moments(path, path, "sgd.momentum.", "velocity.");
+  CHECK(fit_line(&options, line, NULL) == MILO_ERR_INVALID);
+  CHECK(strstr(milo_error(ctx), "sgd.momentum.") != NULL);
+}
+
 static void refused(milo_fit_options options, const char *text, const char *said) {
   milo_program *trained = NULL;
   CHECK(fit_line(&options, text, &trained) != MILO_OK && trained == NULL);
@@ -357,6 +443,7 @@ int main(void) {
   RUN(test_sgd);
   RUN(test_accumulate);
   RUN(test_resume);
+  RUN(test_names_of_moments);
   RUN(test_refused);
   RUN(test_data_refused);
   milo_ctx_destroy(ctx);

@@ -427,6 +427,57 @@ static void test_a_run_is_made_longer(void) {
   milo_ctx_destroy(ctx);
 }
 
+// What is gone from metrics.jsonl does not come back, is told, and costs no other line.
+static void test_lost_metrics(void) {
+  const milo_model_config config = tiny();
+  milo_ctx *ctx = context(1);
+  milo_train_options options = options_for("cpu");
+  milo_train_result result;
+  options.out_dir = in_folder("lost");
+  options.stop_after = 7;
+  CHECK(train(ctx, &config, &options, &result) == MILO_OK && result.lost_metrics == 0);
+  char path[1024];
+  snprintf(path, sizeof path, "%s/metrics.jsonl", options.out_dir);
+  FILE *file = fopen(path, "r+");
+  for (int line = 0; file && line < 3;) line += fgetc(file) == '\n';
+  CHECK(file && ftruncate(fileno(file), ftell(file)) == 0);
+  if (file) fclose(file);
+  options.resume = true;
+  options.stop_after = 9;
+  CHECK(train(ctx, &config, &options, &result) == MILO_OK && result.lost_metrics == 4);
+  CHECK(count_lines(path, "\"step\":") == 5 && count_lines(path, "\"step\":8,") == 1);
+  // As if the process had been killed after step 11, whose checkpoint was never written.
+  file = fopen(path, "a");
+  CHECK(file && fputs("{\"step\":10,\"loss\":1}\n{\"step\":11,\"lo", file) >= 0);
+  if (file) fclose(file);
+  options.stop_after = 11;
+  CHECK(train(ctx, &config, &options, &result) == MILO_OK && result.lost_metrics == 4);
+  CHECK(count_lines(path, "\"step\":") == 7 && count_lines(path, "\"step\":10,") == 1);
+  CHECK(remove(path) == 0);
+  options.stop_after = 0;
+  CHECK(train(ctx, &config, &options, &result) == MILO_OK && result.lost_metrics == 11);
+  CHECK(count_lines(path, "\"step\":") == 9);
+  milo_ctx_destroy(ctx);
+}
+
+// A model.bin of an earlier run that cannot be removed would look like this run's.
+static void test_old_model_that_stays(void) {
+  milo_model_config config = tiny();
+  config.qk_norm = true;  // no model.bin holds it
+  milo_ctx *ctx = context(1);
+  milo_train_options options = options_for("cpu");
+  milo_train_result result;
+  options.out_dir = in_folder("stays");
+  options.steps = 2;
+  options.force = true;
+  char path[1024];
+  snprintf(path, sizeof path, "%s/model.bin", options.out_dir);
+  CHECK(mkdir(options.out_dir, 0777) == 0 && mkdir(path, 0777) == 0);
+  CHECK(train(ctx, &config, &options, &result) == MILO_ERR_IO);
+  CHECK(strstr(milo_error(ctx), "model.bin") != NULL);
+  milo_ctx_destroy(ctx);
+}
+
 static void test_bad_data_and_folders(void) {
   milo_ctx *ctx = context(1);
   const milo_model_config config = tiny();
@@ -527,6 +578,8 @@ int main(void) {
   RUN(test_a_run_is_made_longer);
   RUN(test_stopped_anywhere);
   RUN(test_evaluation_and_generation_stop);
+  RUN(test_lost_metrics);
+  RUN(test_old_model_that_stays);
   RUN(test_bad_data_and_folders);
   RUN(test_a_loss_that_is_not_finite);
   RUN(test_memory_does_not_grow);

@@ -210,10 +210,49 @@ static void test_profile(void) {
   milo_ctx_destroy(ctx);
 }
 
+// On ref, and of operations whose shapes depend on values, wherever they run.
+static void test_profile_of_ref_and_dynamic(void) {
+  milo_ctx *ctx = NULL;
+  CHECK(milo_ctx_create(NULL, &ctx) == MILO_OK);
+  milo_program *program = parse(ctx, "f[8,8] x",
+                                "f[8,8] p = matmul(x = x, y = x);\n"
+                                "tensor<int32, [?, 2]> n = non_zero(x = p);\n"
+                                "tensor<int32, [?, 2]> y = add(x = n, y = n);\n",
+                                "y");
+  const float ones[64] = {1, 1, 1};
+  static const char *const ops[] = {"matmul", "non_zero", "add"};
+  milo_buffer *x = NULL;
+  good(ctx, milo_buffer_create(ctx, sizeof ones, &x));
+  good(ctx, milo_buffer_write(x, 0, ones, sizeof ones));
+  for (int d = 0; milo_device_name((size_t)d) != NULL; d++)
+    for (int on = 0; on < 2; on++) {
+      milo_compile_options options = MILO_OPTIONS_INIT(milo_compile_options);
+      milo_kernel *kernel = NULL;
+      options.device = milo_device_name((size_t)d);
+      options.profile = on;
+      if (!good(ctx, milo_compile(ctx, program, &options, &kernel))) continue;
+      good(ctx, milo_kernel_bind(kernel, "x", x));
+      for (int i = 0; i < 2; i++) good(ctx, milo_kernel_run(kernel));
+      milo_profile rows[8] = {0};
+      const size_t count = milo_kernel_profile(kernel, rows, 8);
+      CHECK(count == (on ? 3 : 0));
+      for (size_t i = 0; i < count && i < 3; i++) {
+        CHECK_STR(rows[i].op, ops[i]);
+        CHECK_STR(rows[i].device, i == 0 ? options.device : "ref");
+        CHECK(rows[i].count == 2 && rows[i].seconds > 0);
+      }
+      milo_kernel_destroy(kernel);
+    }
+  milo_buffer_release(x);
+  milo_program_destroy(program);
+  milo_ctx_destroy(ctx);
+}
+
 int main(void) {
   RUN(test_threads);
   RUN(test_narrower);
   RUN(test_compressed);
   RUN(test_profile);
+  RUN(test_profile_of_ref_and_dynamic);
   return tap_done();
 }

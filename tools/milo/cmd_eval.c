@@ -52,8 +52,8 @@ static milo_status evaluate(const request *r, milo_ctx *ctx, const milo_model *m
                             const token_data *data) {
   milo_eval_options options = MILO_OPTIONS_INIT(milo_eval_options);
   options.device = r->device;
-  options.seq = (size_t)r->seq;
-  options.max_tokens = (size_t)r->max_tokens;
+  if (r->seq != NOT_GIVEN) options.seq = (size_t)r->seq;
+  if (r->max_tokens != NOT_GIVEN) options.max_tokens = (size_t)r->max_tokens;
   listener l = {.losses = {.data = NULL}};
   if (r->losses) {
     const int64_t most = data->count > 1 ? (int64_t)data->count - 1 : 1;
@@ -90,7 +90,7 @@ int cmd_eval(int argc, char **argv) {
       "  zcat stories.u16.gz | milo eval out --data - --tokens\n",
       1,
       1};
-  request r = {0};
+  request r = {.seq = NOT_GIVEN, .max_tokens = NOT_GIVEN};
   const option options[] = {
       {"--data", NULL, OPTION_INPUT, &r.data, "FILE", "tokens or text"},
       {"--tokens", NULL, OPTION_FLAG, &r.tokens, NULL, "--data holds tokens, whatever its name"},
@@ -106,6 +106,8 @@ int cmd_eval(int argc, char **argv) {
   int args, code;
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
   if (!r.data) return usage_error(&cmd, "--data FILE is needed");
+  if (r.seq == 0 || r.max_tokens == 0)
+    return usage_error(&cmd, "%s is at least 1", r.seq == 0 ? "--seq" : "--max-tokens");
   r.model = argv[0];
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);

@@ -480,6 +480,10 @@ int cmd_run(int argc, char **argv) {
     options_deinit(options);
     return usage_error(&cmd, "--repeat is a number from 1 to 1000000");
   }
+  if (r.output_dir && *r.output_dir == '\0') {
+    options_deinit(options);
+    return usage_error(&cmd, "--output-dir is empty: a folder's name is expected");
+  }
   r.path = argv[0];
   r.json = common.json;
   r.ctx = open_ctx(&common);

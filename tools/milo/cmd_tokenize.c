@@ -120,7 +120,9 @@ int cmd_tokenize(int argc, char **argv) {
       "tokenize",
       "tokenize train|encode|decode FILE [options]",
       "Learns a tokenizer from text (train), turns text into tokens (encode) or tokens into text\n"
-      "(decode). Lines \"<|endoftext|>\" separate documents; a text without them is one document.",
+      "(decode). Lines \"<|endoftext|>\" separate documents; a text without them is one document.\n"
+      "Without -o encode prints the tokens as numbers, one a line; -o - writes a token file's "
+      "bytes.",
       "  milo tokenize train stories.txt --vocab 512 -o tok.bin\n"
       "  milo tokenize encode stories.txt --tokenizer tok.bin -o stories.tokens\n"
       "  milo tokenize decode stories.tokens --tokenizer tok.bin\n"

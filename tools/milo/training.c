@@ -116,6 +116,9 @@ int training_finish(milo_ctx *ctx, const training_request *r, const training_end
     const int code = fail_with(ctx, end->status);
     if (!stopped) return code;
   }
+  if (end->result->lost_metrics > 0)
+    note("metrics.jsonl has no line any more of %" PRIu64 " of the steps done before",
+         end->result->lost_metrics);
   if (r->json) print_json(end, stopped);
   if (!stopped && !end->stepped)
     note("the run is finished, at step %" PRIu64 "; --steps N makes it longer",

@@ -144,3 +144,19 @@ milo_status milo_ref_fold(const milo_op *op, milo_arena *arena, milo_literal *ou
   }
   return milo_ref_eval(op, NULL, outputs, diag);
 }
+
+size_t milo_ref_profile(const milo_block *block, const double *seconds, uint64_t runs,
+                        milo_profile *rows, size_t max) {
+  size_t count = 0;
+  for (const milo_op *op = block->first; op != NULL; op = op->next) {
+    if (op->code == MILO_OP_const) continue;
+    if (count < max)
+      rows[count] = (milo_profile){.op = op->name,
+                                   .result = op->result_count > 0 ? op->results[0]->name : "",
+                                   .device = "ref",
+                                   .seconds = seconds[count],
+                                   .count = runs};
+    ++count;
+  }
+  return count;
+}

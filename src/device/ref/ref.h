@@ -37,4 +37,9 @@ MILO_MUST_USE milo_status milo_ref_shapes(milo_op *op, milo_diag *diag);
 MILO_MUST_USE milo_status milo_ref_fold(const milo_op *op, milo_arena *arena,
                                         milo_literal *out_results, milo_diag *diag);
 
+// A row for each operation of the block that is run (constants are not): how many; up to max are
+// written. seconds: of all runs, one an operation.
+size_t milo_ref_profile(const milo_block *block, const double *seconds, uint64_t runs,
+                        milo_profile *rows, size_t max);
+
 #endif

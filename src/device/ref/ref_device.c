@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "device/buffer.h"
 #include "device/ref/ref.h"
@@ -16,7 +17,14 @@ typedef struct code {
   const milo_op **last_use;  // one a value; NULL: not used, or an output
   size_t most_inputs, most_outputs;
   size_t scratch_bytes;  // most that lives at one time
+  size_t op_count;       // constants left out
+  bool profile;
 } code;
+
+typedef struct state {
+  double *seconds;  // one an operation; NULL: no profile
+  uint64_t runs;
+} state;
 
 static milo_status ref_open(const milo_host *host, milo_device **out_device, milo_diag *diag) {
   *out_device = calloc(1, sizeof **out_device);
@@ -79,6 +87,7 @@ static void plan(code *c) {
   size_t live = 0;
   for (const milo_op *op = body->first; op != NULL; op = op->next) {
     if (op->code == MILO_OP_const) continue;
+    ++c->op_count;
     if (milo_ref_input_count(op) > c->most_inputs) c->most_inputs = milo_ref_input_count(op);
     if (op->result_count > c->most_outputs) c->most_outputs = op->result_count;
     for (size_t i = 0; i < op->result_count; ++i) live += bytes_of(op->results[i]);
@@ -91,8 +100,7 @@ static void plan(code *c) {
 static milo_status ref_compile(milo_device *device, const milo_func *func,
                                const milo_executable_options *options, void **out_code,
                                milo_diag *diag) {
-  (void)device;
-  (void)options;  // any alias is fine: outputs are written after everything was read
+  (void)device;  // and any alias is fine: outputs are written after everything was read
   code *c = calloc(1, sizeof *c);
   *out_code = NULL;
   if (c == NULL) return milo_fail(diag, func->loc, MILO_ERR_NO_MEMORY, "no memory for code");
@@ -100,6 +108,7 @@ static milo_status ref_compile(milo_device *device, const milo_func *func,
   milo_program_retain(c->program);
   c->func = func;
   c->value_count = func->value_count;
+  c->profile = options->profile;
   c->last_use = calloc(c->value_count + 1, sizeof *c->last_use);
   if (c->last_use == NULL) {
     ref_code_destroy(c);
@@ -118,6 +127,7 @@ typedef struct run {
   const void **data;  // one a value: where it is; NULL for constants
   const void **inputs;
   void **outputs;
+  double *seconds;  // as state's
   milo_diag *diag;
 } run;
 
@@ -163,8 +173,13 @@ static milo_status run_all(run *r, milo_buffer *const *inputs, milo_buffer *cons
     memcpy(r->own[value->id], milo_buffer_host(inputs[value->index]),
            milo_type_bytes(&value->type));
   }
-  for (const milo_op *op = body->first; op != NULL; op = op->next)
-    if (op->code != MILO_OP_const) MILO_TRY(step(r, op));
+  size_t done = 0;
+  for (const milo_op *op = body->first; op != NULL; op = op->next) {
+    if (op->code == MILO_OP_const) continue;
+    const double started = r->seconds != NULL ? milo_clock_s() : 0;
+    MILO_TRY(step(r, op));
+    if (r->seconds != NULL) r->seconds[done++] += milo_clock_s() - started;
+  }
   for (size_t i = 0; i < body->output_count; ++i) {
     const milo_value *value = body->outputs[i];
     const milo_literal *literal = milo_value_constant(value);
@@ -175,36 +190,49 @@ static milo_status run_all(run *r, milo_buffer *const *inputs, milo_buffer *cons
   return MILO_OK;
 }
 
-// Nothing is kept between runs.
+static void ref_state_destroy(void *opaque) {
+  state *s = opaque;
+  if (s != NULL) free(s->seconds);
+  free(s);
+}
+
+// Nothing but times is kept between runs.
 static milo_status ref_state_create(milo_device *device, const void *opaque, void **out_state,
                                     milo_diag *diag) {
   (void)device;
-  (void)opaque;
-  (void)diag;
+  const code *c = opaque;
   *out_state = NULL;
+  if (!c->profile) return MILO_OK;
+  state *s = calloc(1, sizeof *s);
+  if (s != NULL) s->seconds = calloc(c->op_count + 1, sizeof *s->seconds);
+  if (s == NULL || s->seconds == NULL) {
+    ref_state_destroy(s);
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a run");
+  }
+  *out_state = s;
   return MILO_OK;
 }
 
-static void ref_state_destroy(void *state) { (void)state; }
-
-static milo_status ref_run(milo_device *device, const void *opaque, void *state,
+static milo_status ref_run(milo_device *device, const void *opaque, void *opaque_state,
                            milo_buffer *const *inputs, milo_buffer *const *outputs,
                            milo_diag *diag) {
   (void)device;
-  (void)state;
   const code *c = opaque;
+  state *s = opaque_state;
   const size_t values = c->value_count;
   run r = {.c = c,
            .own = calloc(values + 1, sizeof *r.own),
            .data = calloc(values + 1, sizeof *r.data),
            .inputs = calloc(c->most_inputs + 1, sizeof *r.inputs),
            .outputs = calloc(c->most_outputs + 1, sizeof *r.outputs),
+           .seconds = s != NULL ? s->seconds : NULL,
            .diag = diag};
   milo_status status;
   if (r.own == NULL || r.data == NULL || r.inputs == NULL || r.outputs == NULL)
     status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory to run %s", c->func->name);
   else
     status = run_all(&r, inputs, outputs);
+  if (s != NULL) s->runs += status == MILO_OK;
   for (size_t i = 0; r.own != NULL && i < values; ++i) free(r.own[i]);
   free(r.own);
   free(r.data);
@@ -216,6 +244,13 @@ static milo_status ref_run(milo_device *device, const void *opaque, void *state,
 static size_t ref_scratch_bytes(const void *opaque) {
   const code *c = opaque;
   return c->scratch_bytes;
+}
+
+static size_t ref_profile(const void *opaque, const void *opaque_state, milo_profile *rows,
+                          size_t max) {
+  const code *c = opaque;
+  const state *s = opaque_state;
+  return s != NULL ? milo_ref_profile(c->func->body, s->seconds, s->runs, rows, max) : 0;
 }
 
 const milo_device_type milo_device_type_ref = {
@@ -231,4 +266,5 @@ const milo_device_type milo_device_type_ref = {
     .state_destroy = ref_state_destroy,
     .run = ref_run,
     .scratch_bytes = ref_scratch_bytes,
+    .profile = ref_profile,
 };
