@@ -405,6 +405,7 @@ static const grad_case grad_cases[] = {
     {"q[2,3,2,4], k[2,1,5,4], v[2,1,5,4]",
      "o[2,3,2,4], l[2,3,2] = attention(query = q, key = k, value = v, scale = fp32(0.3), "
      "causal = bool(false))"},
+    {"s[3,2], d:int8[3,6]", "z[3,6] = scale_blocks(data = d, scale = s)", 0, 0, 7},
     {"x[3,5], y[3,5]", "z[3,5] = silu_gate(x = x, y = y)"},
     {"x[4,7], t:int32[4]", "z[4], l[4] = cross_entropy(logits = x, target = t)", -4, 4, 7},
     {"x[4,7], t:int32[4]",

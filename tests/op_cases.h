@@ -491,6 +491,9 @@ static const op_case op_cases[] = {
      "fp32[2,2] y = 0 1 4 6"},
 
     // composites
+    {"scale_blocks", "int8[2,4] d = 1 2 3 -4 -128 127 0 1; fp32[2,2] s = 2 0.5 -1 4",
+     Y("fp32, [2,4]", "scale_blocks(data = d, scale = s)"),
+     "fp32[2,4] y = 2 4 1.5 -2 128 -127 0 4"},
     {"rms_norm", "fp32[2,2] x = 1 7 -3 3; fp32[2] w = 1 2",
      Y("fp32, [2,2]", "rms_norm(x = x, weight = w, epsilon = fp32(0))"),
      "fp32[2,2] y = 0.2 2.8 -1 2"},

@@ -501,7 +501,25 @@ MILO_API MILO_MUST_USE milo_status milo_model_create(milo_ctx *ctx, const milo_m
 /* llama2.c .bin (version 0, or version 1 with magic "ak42"), or a folder written by milo_train. */
 MILO_API MILO_MUST_USE milo_status milo_model_load(milo_ctx *ctx, const char *path,
                                                    milo_model **out_model);
-/* llama2.c version 0 (version 1 with the magic if version1). */
+/*
+ * Stores the model's matrices as dtype from now on, embedding and classifier too; norms stay fp32.
+ *   MILO_FP32, MILO_BF16, MILO_FP16   w rounded to nearest
+ *   MILO_INT8                         w = q * scale, q from -127 to 127, an fp32 scale for each
+ *                                     group of `group` weights side by side in a row; 0: for each
+ *                                     row. scale = max|w| / 127: no weight is off by more than
+ *                                     max|w| / 254 of its group
+ * What is lost by rounding stays lost. Generation and evaluation read weights as they are stored;
+ * training needs MILO_FP32. No session may hold the model. MILO_ERR_NUMERIC: a weight is beyond
+ * what dtype holds. After a failure all is as before.
+ */
+MILO_API MILO_MUST_USE milo_status milo_model_store(milo_ctx *ctx, milo_model *model,
+                                                    milo_dtype dtype, size_t group);
+/* What milo_model_store was given; files may hold matrices of several types: the embedding's. */
+MILO_API milo_dtype milo_model_stored(const milo_model *model, size_t *out_group);
+/* Of its weights and their scales, in memory. */
+MILO_API uint64_t milo_model_weight_bytes(const milo_model *model);
+/* llama2.c version 0 (version 1 with the magic if version1), in fp32 however the model is stored.
+ */
 MILO_API MILO_MUST_USE milo_status milo_model_save(milo_ctx *ctx, const milo_model *model,
                                                    const char *path, bool version1);
 /* Why no llama2.c file can hold the model ("qk_norm is set"): milo_model_save then gives
@@ -525,6 +543,7 @@ typedef struct milo_session_options {
   /* Asked between layers; return true to end a feed with MILO_ERR_INTERRUPTED. May be NULL. */
   bool (*stop)(void *user);
   void *user;
+  milo_dtype cache; /* of keys and values: MILO_FP32 (default), MILO_FP16, MILO_BF16 */
 } milo_session_options;
 
 /* Takes memory for the tokens that are read, not for the limit. The session keeps model and context
@@ -581,6 +600,7 @@ typedef struct milo_generate_options {
   /* Asked between layers, so also while a prompt is read; return true to stop. May be NULL. */
   bool (*stop)(void *user);
   void *user;
+  milo_dtype cache; /* of keys and values: MILO_FP32 (default), MILO_FP16, MILO_BF16 */
 } milo_generate_options;
 
 typedef struct milo_generate_stats {

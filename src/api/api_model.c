@@ -51,8 +51,24 @@ void milo_model_get_config(const milo_model *model, milo_model_config *out_confi
   *out_config = model->config;
 }
 
-uint64_t milo_model_parameter_count(const milo_model *model) {
-  return milo_params_elements(&model->params);
+uint64_t milo_model_parameter_count(const milo_model *model) { return milo_model_weights(model); }
+uint64_t milo_model_weight_bytes(const milo_model *model) { return milo_model_bytes(model); }
+
+milo_status milo_model_store(milo_ctx *ctx, milo_model *model, milo_dtype dtype, size_t group) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_stored stored[MILO_TENSOR_COUNT];
+  if (group > INT32_MAX || (group > 0 && dtype != MILO_INT8))
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     group > INT32_MAX ? "a group of weights is larger than any row"
+                                       : "only int8 weights have groups");
+  for (int i = 0; i < MILO_TENSOR_COUNT; i++) stored[i] = (milo_stored){dtype, (int64_t)group};
+  return milo_model_restore(model, stored, diag);
+}
+
+milo_dtype milo_model_stored(const milo_model *model, size_t *out_group) {
+  const milo_stored *stored = &model->stored[MILO_TENSOR_embedding];
+  if (out_group) *out_group = (size_t)stored->group;
+  return stored->dtype;
 }
 
 bool milo_model_stops(const milo_model *model, uint32_t token) {
@@ -112,6 +128,11 @@ milo_status milo_train(milo_ctx *ctx, milo_model *model, const uint32_t *ids, si
   milo_train_result result = {0};
   if (out_result) *out_result = result;
   MILO_TRY(milo_take_options(milo_train_options, given, diag, &options));
+  for (int i = 0; i < MILO_TENSOR_COUNT; i++)
+    if (model->stored[i].dtype != MILO_FP32)
+      return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED,
+                       "the model's weights are stored as %s, training needs fp32",
+                       milo_dtype_name(model->stored[i].dtype));
   milo_device *device = NULL;
   milo_status status = milo_ctx_device(ctx, options.device, &device);
   if (status == MILO_OK)

@@ -37,7 +37,8 @@ milo_status milo_session_create(milo_ctx *ctx, milo_model *model, const milo_ses
   milo_model_retain(model);
   s->ctx = ctx;
   s->model = model;
-  milo_status status = milo_reader_create(device, model, options.limit, diag, &s->reader);
+  milo_status status =
+      milo_reader_create(device, model, options.limit, options.cache, diag, &s->reader);
   if (status == MILO_OK) {
     milo_reader_set_stop(s->reader, (milo_stop){options.stop, options.user});
     status = milo_sampler_init(&s->sampler, (size_t)model->config.vocab, 0, 0, 0, diag);
@@ -109,7 +110,7 @@ static milo_status read_once(milo_ctx *ctx, const milo_model *model, const char 
   milo_device *device = NULL;
   milo_reader *reader = NULL;
   MILO_TRY(milo_ctx_device(ctx, device_name, &device));
-  MILO_TRY(milo_reader_create(device, model, 0, &ctx->diag, &reader));
+  MILO_TRY(milo_reader_create(device, model, 0, MILO_FP32, &ctx->diag, &reader));
   const milo_status status = milo_reader_feed(reader, ids, count, each, user, &ctx->diag);
   milo_reader_destroy(reader);
   return status;

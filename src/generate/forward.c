@@ -19,15 +19,18 @@ struct milo_forward {
 static milo_status compile_all(milo_forward *f, milo_device *device, size_t batch, size_t seq,
                                milo_diag *diag) {
   const milo_model_config *c = &f->model->config;
-  static const milo_role embed_roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER};
+  static const milo_role embed_roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER,
+                                          MILO_ROLE_PARAMETER};
   const milo_executable_options embed_options = {.roles = embed_roles};
   milo_func *func = NULL;
   milo_program *program = milo_program_create();
-  milo_status status = milo_block_embed(program, c, (int64_t)f->rows, diag, &func);
+  milo_status status =
+      milo_block_embed(program, c, f->model->stored, (int64_t)f->rows, diag, &func);
   MILO_TRY(milo_run_build(device, program, status, func, &embed_options, diag, &f->embed));
   const milo_executable_options layer_options = {.roles = milo_block_layer_roles};
   program = milo_program_create();
-  status = milo_block_layer(program, c, (int64_t)batch, (int64_t)seq, diag, &func);
+  status =
+      milo_block_layer(program, c, f->model->stored, (int64_t)batch, (int64_t)seq, diag, &func);
   MILO_TRY(milo_run_build(device, program, status, func, &layer_options, diag, &f->layer));
   const milo_head_buffers buffers = {
       .x = f->x[c->layers % 2], .target = f->targets, .losses = f->losses};
@@ -81,8 +84,8 @@ milo_status milo_forward_run(milo_forward *f, const int32_t *tokens, const int32
                              float *losses, milo_diag *diag) {
   MILO_TRY(milo_buffer_write(f->tokens, 0, tokens, f->rows * sizeof *tokens));
   MILO_TRY(milo_buffer_write(f->targets, 0, targets, f->rows * sizeof *targets));
-  milo_buffer *inputs[1 + MILO_TENSOR_COUNT] = {
-      f->tokens, milo_model_param(f->model, MILO_TENSOR_embedding, 0)->buffer};
+  milo_buffer *inputs[1 + MILO_LAYER_BUFFERS] = {f->tokens};
+  milo_model_tensor_buffers(f->model, MILO_TENSOR_embedding, 0, inputs + 1);
   MILO_TRY(milo_run_execute(f->embed, inputs, &f->x[0], diag));
   for (size_t layer = 0; layer < (size_t)f->model->config.layers; layer++) {
     if (milo_stop_asked(f->stop)) return MILO_ERR_INTERRUPTED;

@@ -79,7 +79,7 @@ milo_status milo_generate_run(milo_device *device, const milo_model *model, cons
   MILO_TRY(milo_sampler_init(&sampler, (size_t)model->config.vocab, options->temperature,
                              options->top_p, options->seed, diag));
   milo_reader *session = NULL;
-  milo_status status = milo_reader_create(device, model, r.steps, diag, &session);
+  milo_status status = milo_reader_create(device, model, r.steps, options->cache, diag, &session);
   if (status == MILO_OK) milo_reader_set_stop(session, (milo_stop){options->stop, options->user});
   if (status == MILO_OK) status = continue_prompt(&r, session, &sampler, diag, out_stats);
   milo_reader_destroy(session);

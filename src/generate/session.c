@@ -35,6 +35,7 @@ struct milo_reader {
   milo_stop stop;
   milo_device *device;
   const milo_model *model;
+  milo_dtype cache;            // element type of the caches
   size_t limit, length, room;  // room: tokens that the cache holds
   milo_buffer **caches;        // [1, kv_heads, room, HD]; keys of layer i at 2 i, values at 2 i + 1
   milo_buffer *position;
@@ -62,20 +63,22 @@ static void head_deinit(head *h) {
 static milo_status build_batch(const milo_reader *r, batch *b, size_t count, milo_diag *diag) {
   const milo_model_config *c = &r->model->config;
   static const milo_alias caches[] = {{1, 1}, {2, 2}};
-  static const milo_role embed_roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER};
-  milo_role layer_roles[7 + MILO_TENSOR_COUNT] = {MILO_ROLE_VALUE, MILO_ROLE_STATE, MILO_ROLE_STATE,
-                                                  MILO_ROLE_VALUE, MILO_ROLE_VALUE, MILO_ROLE_VALUE,
-                                                  MILO_ROLE_VALUE};
-  for (int i = 0; i < MILO_TENSOR_COUNT; i++) layer_roles[7 + i] = MILO_ROLE_PARAMETER;
+  static const milo_role embed_roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER,
+                                          MILO_ROLE_PARAMETER};
+  milo_role layer_roles[7 + MILO_LAYER_BUFFERS] = {
+      MILO_ROLE_VALUE, MILO_ROLE_STATE, MILO_ROLE_STATE, MILO_ROLE_VALUE,
+      MILO_ROLE_VALUE, MILO_ROLE_VALUE, MILO_ROLE_VALUE};
+  for (int i = 0; i < MILO_LAYER_BUFFERS; i++) layer_roles[7 + i] = MILO_ROLE_PARAMETER;
   const milo_executable_options embed_options = {.roles = embed_roles};
   const milo_executable_options layer_options = {
       .aliases = caches, .alias_count = 2, .roles = layer_roles};
   milo_func *func = NULL;
   milo_program *program = milo_program_create();
-  milo_status status = milo_block_embed(program, c, (int64_t)count, diag, &func);
+  milo_status status = milo_block_embed(program, c, r->model->stored, (int64_t)count, diag, &func);
   MILO_TRY(milo_run_build(r->device, program, status, func, &embed_options, diag, &b->embed));
   program = milo_program_create();
-  status = milo_block_layer_cached(program, c, (int64_t)count, (int64_t)r->room, diag, &func);
+  status = milo_block_layer_cached(program, c, r->model->stored, r->cache, (int64_t)count,
+                                   (int64_t)r->room, diag, &func);
   return milo_run_build(r->device, program, status, func, &layer_options, diag, &b->layer);
 }
 
@@ -116,12 +119,14 @@ static milo_status get_batch(milo_reader *r, size_t count, milo_diag *diag, batc
 
 static milo_status build_head(const milo_reader *r, head *h, milo_diag *diag) {
   const milo_model_config *c = &r->model->config;
-  static const milo_role roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER, MILO_ROLE_PARAMETER};
+  static const milo_role roles[] = {MILO_ROLE_VALUE, MILO_ROLE_PARAMETER, MILO_ROLE_PARAMETER,
+                                    MILO_ROLE_PARAMETER};
   const milo_executable_options options = {.roles = roles};
   if (h->run) return MILO_OK;
   milo_func *func = NULL;
   milo_program *program = milo_program_create();
-  milo_status status = milo_block_logits(program, c, (int64_t)h->rows, diag, &func);
+  milo_status status =
+      milo_block_logits(program, c, r->model->stored, (int64_t)h->rows, diag, &func);
   status = milo_run_build(r->device, program, status, func, &options, diag, &h->run);
   if (status == MILO_OK)
     status =
@@ -132,10 +137,12 @@ static milo_status build_head(const milo_reader *r, head *h, milo_diag *diag) {
 
 // ---- the cache ----
 
+static size_t element_bytes(const milo_reader *r) { return milo_dtype_bits(r->cache) / 8; }
+
 // The rows of each head into a buffer with room for more.
 static milo_status move_cache(const milo_reader *r, milo_buffer *from, milo_buffer *to) {
   const milo_model_config *c = &r->model->config;
-  const size_t row = (size_t)c->head_dim * sizeof(float), heads = (size_t)c->kv_heads;
+  const size_t row = (size_t)c->head_dim * element_bytes(r), heads = (size_t)c->kv_heads;
   const size_t old_head = r->room * row, new_head = milo_buffer_bytes(to) / heads;
   char *old = milo_buffer_map(from, MILO_READ), *new = milo_buffer_map(to, MILO_READ_WRITE);
   milo_status status = old && new ? MILO_OK : MILO_ERR_NO_MEMORY;
@@ -155,7 +162,7 @@ static milo_status grow(milo_reader *r, size_t length, milo_diag *diag) {
   if (room == r->room) return MILO_OK;
   const size_t count = 2 * (size_t)c->layers;
   size_t bytes = 0, all = 0;
-  if (!milo_size_mul((size_t)(c->kv_heads * c->head_dim) * sizeof(float), room, &bytes) ||
+  if (!milo_size_mul((size_t)(c->kv_heads * c->head_dim) * element_bytes(r), room, &bytes) ||
       !milo_size_mul(bytes, count, &all))
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "a cache for %zu tokens is too large",
                      room);
@@ -215,8 +222,8 @@ static milo_status write_inputs(const milo_reader *r, const batch *b, const uint
 }
 
 static milo_status run_layers(const milo_reader *r, const batch *b, milo_diag *diag) {
-  milo_buffer *inputs[7 + MILO_TENSOR_COUNT] = {
-      b->tokens, milo_model_param(r->model, MILO_TENSOR_embedding, 0)->buffer};
+  milo_buffer *inputs[7 + MILO_LAYER_BUFFERS] = {b->tokens};
+  milo_model_tensor_buffers(r->model, MILO_TENSOR_embedding, 0, inputs + 1);
   MILO_TRY(milo_run_execute(b->embed, inputs, &b->x[0], diag));
   inputs[3] = r->position;
   inputs[4] = b->positions;
@@ -242,8 +249,8 @@ static milo_status run_head(const milo_reader *r, const batch *b, head *h, size_
   MILO_TRY(build_head(r, h, diag));
   milo_buffer *x = NULL;
   MILO_TRY(milo_buffer_slice(b->x[c->layers % 2], first * row, h->rows * row, diag, &x));
-  milo_buffer *const inputs[] = {x, milo_model_param(r->model, MILO_TENSOR_final_norm, 0)->buffer,
-                                 milo_model_param(r->model, milo_model_classifier(c), 0)->buffer};
+  milo_buffer *inputs[4] = {x, milo_model_param(r->model, MILO_TENSOR_final_norm, 0)->buffer};
+  milo_model_tensor_buffers(r->model, milo_model_classifier(c), 0, inputs + 2);
   const milo_status status = milo_run_execute(h->run, inputs, &h->logits, diag);
   milo_buffer_release(x);
   return status;
@@ -325,8 +332,12 @@ milo_status milo_reader_feed(milo_reader *r, const uint32_t *tokens, size_t coun
 // ---- the rest ----
 
 milo_status milo_reader_create(milo_device *device, const milo_model *model, size_t limit,
-                               milo_diag *diag, milo_reader **out_reader) {
+                               milo_dtype cache, milo_diag *diag, milo_reader **out_reader) {
   *out_reader = NULL;
+  if (cache == MILO_DTYPE_NONE) cache = MILO_FP32;
+  if (cache != MILO_FP32 && cache != MILO_FP16 && cache != MILO_BF16)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "a cache of keys and values is fp32, fp16 or bf16");
   const size_t most = (size_t)model->config.seq;
   if (limit > most)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
@@ -335,6 +346,7 @@ milo_status milo_reader_create(milo_device *device, const milo_model *model, siz
   if (!r) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a session");
   r->device = device;
   r->model = model;
+  r->cache = cache;
   r->limit = limit > 0 ? limit : most;
   const size_t vocab = (size_t)model->config.vocab, rows = HEAD_LOGITS / vocab;
   r->last.rows = 1;

@@ -9,9 +9,11 @@
 
 typedef struct milo_reader milo_reader;
 
-// model is borrowed; its weights are read at every feed. limit: tokens at most; 0: the model's seq.
+// model is borrowed; its weights are read at every feed, and stay stored as they are. limit: tokens
+// at most; 0: the model's seq. cache: what keys and values are kept in: MILO_FP32 (MILO_DTYPE_NONE
+// too), MILO_FP16, MILO_BF16.
 MILO_MUST_USE milo_status milo_reader_create(milo_device *device, const milo_model *model,
-                                             size_t limit, milo_diag *diag,
+                                             size_t limit, milo_dtype cache, milo_diag *diag,
                                              milo_reader **out_reader);
 void milo_reader_destroy(milo_reader *reader);  // NULL allowed
 // Asked between layers: a feed then ends with MILO_ERR_INTERRUPTED, which nothing reports, and the

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "model/blocks.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "ir/op.h"
@@ -35,14 +36,50 @@ static milo_status finish(const milo_builder *b, milo_func *f, milo_value *const
   return MILO_OK;
 }
 
-static milo_status add_weights(milo_func *f, const milo_model_config *config, layer_weights *out,
-                               milo_diag *diag) {
-  for (int id = 0; id < MILO_TENSOR_COUNT; id++) {
+// A weight as its input has it.
+typedef struct stored_weight {
+  milo_value *data, *scale;  // scale: of int8, else NULL
+} stored_weight;
+
+static milo_value *add_scale(milo_func *f, const char *name, const milo_type *type,
+                             const milo_stored *stored) {
+  const int64_t depth = type->dims[1];
+  const char *input = milo_arena_printf(&f->program->arena, "%s_scale", name);
+  return param2(f, input, type->dims[0], depth / milo_stored_group(stored, depth));
+}
+
+static bool has_scale(const milo_stored *stored, milo_tensor_id id) {
+  return stored != NULL && stored[id].dtype == MILO_INT8;
+}
+
+// Adds a weight's input, typed as it is stored; where scaled, that of its scales too.
+static stored_weight add_weight(milo_func *f, const milo_tensor *t, const milo_stored *stored,
+                                milo_tensor_id id, bool scaled) {
+  stored_weight w = {0};
+  milo_type type = t->type;
+  if (type.rank == 2 && stored != NULL) type.dtype = milo_stored_dtype(&stored[id]);
+  w.data = milo_func_add_param(f, t->input, type);
+  if (scaled && type.dtype == MILO_INT8) w.scale = add_scale(f, t->input, &t->type, &stored[id]);
+  return w;
+}
+
+// In fp32: what operations compute with.
+static milo_value *widen(milo_builder *b, stored_weight w) {
+  if (w.scale != NULL) return EMIT(b, scale_blocks, {"data", w.data}, {"scale", w.scale});
+  if (b->status != MILO_OK || w.data->type.dtype == MILO_FP32) return w.data;
+  return milo_b_cast(b, w.data, MILO_FP32);
+}
+
+static milo_status add_weights(milo_func *f, const milo_model_config *config,
+                               const milo_stored *stored, layer_weights *out, milo_diag *diag) {
+  milo_builder b = milo_builder_at_end(f, diag);
+  for (int i = 0; i < MILO_TENSOR_COUNT; i++) {
     milo_tensor t;
-    MILO_TRY(milo_model_tensor(config, (milo_tensor_id)id, diag, &t));
-    out->w[id] = t.present && t.per_layer ? milo_func_add_param(f, t.input, t.type) : NULL;
+    const milo_tensor_id id = (milo_tensor_id)i;
+    MILO_TRY(milo_model_tensor(config, id, diag, &t));
+    out->w[id] = t.present && t.per_layer ? widen(&b, add_weight(f, &t, stored, id, true)) : NULL;
   }
-  return MILO_OK;
+  return b.status;
 }
 
 static milo_value *rms_norm(milo_builder *b, const milo_model_config *c, milo_value *x,
@@ -130,32 +167,44 @@ static milo_value *attend_and_feed(milo_builder *b, const milo_model_config *c,
   return milo_b_add(b, x, project(b, gate, w->w[MILO_TENSOR_w2]));
 }
 
-milo_status milo_block_embed(milo_program *program, const milo_model_config *config, int64_t count,
-                             milo_diag *diag, milo_func **out_func) {
+static milo_value *pick_rows(milo_builder *b, milo_value *x, milo_value *indices) {
+  return EMIT(b, gather, {"x", x}, {"indices", indices}, {"axis", milo_b_int(b, 0)});
+}
+
+milo_status milo_block_embed(milo_program *program, const milo_model_config *config,
+                             const milo_stored *stored, int64_t count, milo_diag *diag,
+                             milo_func **out_func) {
+  milo_tensor t;
+  *out_func = NULL;
+  MILO_TRY(milo_model_tensor(config, MILO_TENSOR_embedding, diag, &t));
   milo_func *f = start(program, "embed");
   milo_value *tokens = param1(f, "tokens", MILO_INT32, count);
-  milo_value *embedding = param2(f, "embedding", config->vocab, config->dim);
+  stored_weight w = add_weight(f, &t, stored, MILO_TENSOR_embedding, true);
   milo_builder b = milo_builder_at_end(f, diag);
-  milo_value *x =
-      EMIT(&b, gather, {"x", embedding}, {"indices", tokens}, {"axis", milo_b_int(&b, 0)});
+  // Rows first: only those that are read are widened.
+  w.data = pick_rows(&b, w.data, tokens);
+  if (w.scale != NULL) w.scale = pick_rows(&b, w.scale, tokens);
+  milo_value *x = b.status == MILO_OK ? widen(&b, w) : NULL;
   return finish(&b, f, &x, 1, out_func);
 }
 
-const milo_role milo_block_layer_roles[1 + MILO_TENSOR_COUNT] = {
-    MILO_ROLE_VALUE,
-#define PARAMETER MILO_ROLE_PARAMETER
-    PARAMETER,       PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER,
-    PARAMETER,       PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER, PARAMETER,
-#undef PARAMETER
+#define PARAMETERS \
+  MILO_ROLE_PARAMETER, MILO_ROLE_PARAMETER, MILO_ROLE_PARAMETER, MILO_ROLE_PARAMETER
+const milo_role milo_block_layer_roles[1 + MILO_LAYER_BUFFERS] = {
+    MILO_ROLE_VALUE, PARAMETERS, PARAMETERS, PARAMETERS,
+    PARAMETERS,      PARAMETERS, PARAMETERS, PARAMETERS,
 };
+static_assert(MILO_LAYER_BUFFERS == 7 * 4, "a role each");
+#undef PARAMETERS
 
-milo_status milo_block_layer(milo_program *program, const milo_model_config *config, int64_t batch,
-                             int64_t seq, milo_diag *diag, milo_func **out_func) {
+milo_status milo_block_layer(milo_program *program, const milo_model_config *config,
+                             const milo_stored *stored, int64_t batch, int64_t seq, milo_diag *diag,
+                             milo_func **out_func) {
   *out_func = NULL;
   milo_func *f = start(program, "layer");
   layer_weights w;
   milo_value *x = param2(f, "x", batch * seq, config->dim);
-  MILO_TRY(add_weights(f, config, &w, diag));
+  MILO_TRY(add_weights(f, config, stored, &w, diag));
   milo_builder b = milo_builder_at_end(f, diag);
   milo_value *cosines = angles(&b, config, seq, false);
   milo_value *sines = angles(&b, config, seq, true);
@@ -166,54 +215,86 @@ milo_status milo_block_layer(milo_program *program, const milo_model_config *con
 
 static milo_value *append(milo_builder *b, milo_value *cache, milo_value *rows,
                           milo_value *positions) {
+  if (b->status == MILO_OK && cache->type.dtype != MILO_FP32)
+    rows = milo_b_cast(b, rows, cache->type.dtype);
   return EMIT(b, scatter, {"data", cache}, {"indices", positions}, {"updates", rows},
               {"axis", milo_b_int(b, 2)}, {"mode", milo_b_string(b, "update")});
 }
 
 milo_status milo_block_layer_cached(milo_program *program, const milo_model_config *config,
-                                    int64_t count, int64_t room, milo_diag *diag,
-                                    milo_func **out_func) {
+                                    const milo_stored *stored, milo_dtype cache, int64_t count,
+                                    int64_t room, milo_diag *diag, milo_func **out_func) {
   *out_func = NULL;
   milo_func *f = start(program, "layer_cached");
   const int64_t cache_dims[] = {1, config->kv_heads, room, config->head_dim};
   milo_value *x = param2(f, "x", count, config->dim);
-  milo_value *key_cache = param(f, "key_cache", MILO_FP32, 4, cache_dims);
-  milo_value *value_cache = param(f, "value_cache", MILO_FP32, 4, cache_dims);
+  milo_value *key_cache = param(f, "key_cache", cache, 4, cache_dims);
+  milo_value *value_cache = param(f, "value_cache", cache, 4, cache_dims);
   milo_value *position = param(f, "position", MILO_INT32, 0, NULL);
   milo_value *positions = param1(f, "positions", MILO_INT32, count);
   milo_value *cosines = param2(f, "cos", count, config->head_dim / 2);
   milo_value *sines = param2(f, "sin", count, config->head_dim / 2);
   layer_weights w;
-  MILO_TRY(add_weights(f, config, &w, diag));
+  MILO_TRY(add_weights(f, config, stored, &w, diag));
   milo_builder b = milo_builder_at_end(f, diag);
   heads h = project_heads(&b, config, &w, x, 1, cosines, sines);
-  h.key = append(&b, key_cache, h.key, positions);
-  h.value = append(&b, value_cache, h.value, positions);
+  milo_value *const keys = append(&b, key_cache, h.key, positions);
+  milo_value *const values = append(&b, value_cache, h.value, positions);
+  h.key = widen(&b, (stored_weight){.data = keys});
+  h.value = widen(&b, (stored_weight){.data = values});
   milo_value *y = attend_and_feed(&b, config, &w, x, h, position);
-  return finish(&b, f, (milo_value *const[]){y, h.key, h.value}, 3, out_func);
+  return finish(&b, f, (milo_value *const[]){y, keys, values}, 3, out_func);
 }
 
-static milo_value *logits(milo_builder *b, const milo_model_config *c, int64_t count) {
-  milo_value *x = param2(b->func, "x", count, c->dim);
-  milo_value *norm = param1(b->func, "final_norm", MILO_FP32, c->dim);
-  milo_value *classifier = param2(b->func, "classifier", c->vocab, c->dim);
-  return project(b, rms_norm(b, c, x, norm), classifier);
+// Inputs x, final_norm and classifier; the classifier's scales are for the caller to add.
+typedef struct logits_inputs {
+  milo_value *x, *norm;
+  milo_tensor tensor;
+  milo_tensor_id id;
+  stored_weight classifier;
+} logits_inputs;
+
+static milo_status add_logits_inputs(milo_func *f, const milo_model_config *c,
+                                     const milo_stored *stored, int64_t count, milo_diag *diag,
+                                     logits_inputs *out) {
+  out->id = milo_model_classifier(c);
+  MILO_TRY(milo_model_tensor(c, out->id, diag, &out->tensor));
+  out->tensor.input = "classifier";  // also where it is the embedding
+  out->x = param2(f, "x", count, c->dim);
+  out->norm = param1(f, "final_norm", MILO_FP32, c->dim);
+  out->classifier = add_weight(f, &out->tensor, stored, out->id, false);
+  return MILO_OK;
 }
 
-milo_status milo_block_logits(milo_program *program, const milo_model_config *config, int64_t count,
-                              milo_diag *diag, milo_func **out_func) {
+static milo_value *logits(milo_builder *b, const milo_model_config *c, const milo_stored *stored,
+                          logits_inputs *in) {
+  if (has_scale(stored, in->id))
+    in->classifier.scale = add_scale(b->func, "classifier", &in->tensor.type, &stored[in->id]);
+  return project(b, rms_norm(b, c, in->x, in->norm), widen(b, in->classifier));
+}
+
+milo_status milo_block_logits(milo_program *program, const milo_model_config *config,
+                              const milo_stored *stored, int64_t count, milo_diag *diag,
+                              milo_func **out_func) {
+  *out_func = NULL;
   milo_func *f = start(program, "logits");
+  logits_inputs in = {0};
+  MILO_TRY(add_logits_inputs(f, config, stored, count, diag, &in));
   milo_builder b = milo_builder_at_end(f, diag);
-  milo_value *out = logits(&b, config, count);
+  milo_value *out = logits(&b, config, stored, &in);
   return finish(&b, f, &out, 1, out_func);
 }
 
-milo_status milo_block_loss(milo_program *program, const milo_model_config *config, int64_t count,
-                            milo_diag *diag, milo_func **out_func) {
+milo_status milo_block_loss(milo_program *program, const milo_model_config *config,
+                            const milo_stored *stored, int64_t count, milo_diag *diag,
+                            milo_func **out_func) {
+  *out_func = NULL;
   milo_func *f = start(program, "loss");
-  milo_builder b = milo_builder_at_end(f, diag);
-  milo_value *scores = logits(&b, config, count);
+  logits_inputs in = {0};
+  MILO_TRY(add_logits_inputs(f, config, stored, count, diag, &in));
   milo_value *target = param1(f, "target", MILO_INT32, count);
+  milo_builder b = milo_builder_at_end(f, diag);
+  milo_value *scores = logits(&b, config, stored, &in);
   milo_value *out[2];
   milo_emit_multi(&b, MILO_OP_cross_entropy,
                   (const milo_named[]){{"logits", scores}, {"target", target}, {NULL, NULL}}, out,

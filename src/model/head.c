@@ -6,7 +6,7 @@
 #include "model/blocks.h"
 #include "pass/pass.h"
 
-enum { MAX_LOGITS = 1 << 24, ARGS = 7, RESULTS = 4 };
+enum { MAX_LOGITS = 1 << 24, ARGS = 8, RESULTS = 4 };
 
 // Some rows: the program for so many, and its buffers, NULL where it takes fewer.
 typedef struct part {
@@ -31,14 +31,15 @@ milo_row_parts milo_row_parts_make(size_t rows, size_t vocab) {
   return (milo_row_parts){rows, each, rows - (rows - 1) / each * each};
 }
 
-// x, final_norm, classifier, target -> loss
+// x, final_norm, classifier, target [, classifier's scales] -> loss
 // with gradients: x, final_norm, classifier, target, gradient of loss [, sums] -> loss, dx,
 // gradients of norm and classifier
 static milo_status compile(const milo_head *h, const milo_model *model, milo_device *device,
                            size_t rows, milo_diag *diag, milo_run **out) {
   milo_func *func = NULL;
   milo_program *program = milo_program_create();
-  milo_status status = milo_block_loss(program, &model->config, (int64_t)rows, diag, &func);
+  milo_status status =
+      milo_block_loss(program, &model->config, model->stored, (int64_t)rows, diag, &func);
   if (status == MILO_OK && h->buffers.dx != NULL)
     status = milo_autodiff(func, func->body->params, 3, diag);
   for (size_t i = 2; h->buffers.dx != NULL && h->adds && status == MILO_OK && i < 4; i++)
@@ -76,12 +77,15 @@ static milo_status make_part(milo_head *h, const milo_model *model, part *p, siz
                              &p->slices[2]));
   if (b->dx != NULL)
     MILO_TRY(milo_buffer_slice(b->dx, first * row, rows * row, diag, &p->slices[3]));
-  const milo_tensor_id classifier = milo_model_classifier(&model->config);
+  milo_buffer *classifier[2] = {NULL, NULL};
+  milo_model_tensor_buffers(model, milo_model_classifier(&model->config), 0, classifier);
+  // int8 has no gradients, and no seed.
+  milo_buffer *const fifth = classifier[1] != NULL ? classifier[1] : h->seeds[is_last];
   milo_buffer *const inputs[ARGS] = {p->slices[0],
                                      milo_model_param(model, MILO_TENSOR_final_norm, 0)->buffer,
-                                     milo_model_param(model, classifier, 0)->buffer,
+                                     classifier[0],
                                      p->slices[1],
-                                     h->seeds[is_last],
+                                     fifth,
                                      b->norm_sum,
                                      b->classifier_sum};
   milo_buffer *const outputs[RESULTS] = {p->slices[2], p->slices[3], b->norm_sum,

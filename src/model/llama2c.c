@@ -214,12 +214,13 @@ static milo_status write_rope_tables(const milo_model_config *c, milo_writer *wr
 }
 
 // In fp32, however it is stored.
-static milo_status write_param(const milo_parameter *param, milo_writer *writer, milo_diag *diag) {
-  const size_t count = milo_type_elements(&param->type);
+static milo_status write_param(const milo_model *model, milo_tensor_id id, size_t layer,
+                               milo_writer *writer, milo_diag *diag) {
+  const size_t count = milo_type_elements(&milo_model_param(model, id, layer)->type);
   float values[CHUNK];
   for (size_t at = 0; at < count; at += CHUNK) {
     const size_t n = count - at < CHUNK ? count - at : CHUNK;
-    MILO_TRY(milo_parameter_get(param, at, n, values, diag));
+    MILO_TRY(milo_model_get(model, id, layer, at, n, values, diag));
     MILO_TRY(milo_writer_write(writer, values, n * sizeof *values, diag));
   }
   return MILO_OK;
@@ -233,10 +234,8 @@ static milo_status write_parts(const milo_model *model, const int *order, milo_w
       continue;
     }
     const milo_tensor_id id = (milo_tensor_id)*order;
-    for (size_t layer = 0; layer < layers_of(model, id); layer++) {
-      const milo_parameter *p = milo_model_param(model, id, layer);
-      MILO_TRY(write_param(p, writer, diag));
-    }
+    for (size_t layer = 0; layer < layers_of(model, id); layer++)
+      MILO_TRY(write_param(model, id, layer, writer, diag));
   }
   return MILO_OK;
 }

@@ -78,7 +78,8 @@ static milo_status source_of(const milo_executable *forward, const char *name, s
 static milo_status compile_layer_in(fused *p, milo_device *device, milo_program *program,
                                     size_t batch, size_t seq, milo_diag *diag) {
   milo_func *func = NULL;
-  MILO_TRY(milo_block_layer(program, &p->model->config, (int64_t)batch, (int64_t)seq, diag, &func));
+  MILO_TRY(milo_block_layer(program, &p->model->config, NULL, (int64_t)batch, (int64_t)seq, diag,
+                            &func));
   milo_value *wrt[1 + MILO_TENSOR_COUNT];
   const size_t count = func->body->param_count;
   for (size_t i = 0; i < count; i++) wrt[i] = func->body->params[i];
@@ -174,7 +175,7 @@ static milo_status compile_all(fused *p, milo_device *device, size_t batch, size
   const milo_executable_options options = {.roles = roles};
   milo_func *func = NULL;
   milo_program *program = milo_program_create();
-  const milo_status status = milo_block_embed(program, c, (int64_t)p->rows, diag, &func);
+  const milo_status status = milo_block_embed(program, c, NULL, (int64_t)p->rows, diag, &func);
   MILO_TRY(milo_run_build(device, program, status, func, &options, diag, &p->embed));
   MILO_TRY(compile_layer(p, device, batch, seq, diag));
   return compile_embed_backward(p, device, diag);

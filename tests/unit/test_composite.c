@@ -49,6 +49,9 @@ static const composite_case cases[] = {
                                          "scale = fp32(0.4), causal = bool(false))"
                                          "[name = string(\"dq\")];",
      "T[2,4,5,6] dq; T[2,2,3,6] dk; T[2,2,3,6] dv"},
+    {"scale_blocks", "int8[3,2,15] d; T[3,2,3] s",
+     "tensor<T, [3,2,15]> y = scale_blocks(data = d, scale = s)[name = string(\"y\")];",
+     "T[3,2,15] y"},
     {"silu_gate", "T[3,5] x; T[3,5] g",
      "tensor<T, [3,5]> y = silu_gate(x = x, y = g)[name = string(\"y\")];", "T[3,5] y"},
     {"silu_gate_grad", "T[3,5] d; T[3,5] x; T[3,5] g",

@@ -13,6 +13,7 @@ typedef struct request {
   const char *model, *data, *tokenizer, *device, *losses;
   uint64_t seq, max_tokens;
   bool tokens, json;
+  storage storage;
 } request;
 
 typedef struct listener {
@@ -100,6 +101,7 @@ int cmd_eval(int argc, char **argv) {
        "score the first N only (whole chunks)"},
       {"--losses", NULL, OPTION_OUTPUT, &r.losses, "FILE.npy",
        "write the cross-entropy of every token scored"},
+      STORAGE_OPTIONS(&r.storage),
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
@@ -108,6 +110,7 @@ int cmd_eval(int argc, char **argv) {
   if (!r.data) return usage_error(&cmd, "--data FILE is needed");
   if (r.seq == 0 || r.max_tokens == 0)
     return usage_error(&cmd, "%s is at least 1", r.seq == 0 ? "--seq" : "--max-tokens");
+  if (storage_problem(&r.storage)) return usage_error(&cmd, "%s", storage_problem(&r.storage));
   r.model = argv[0];
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);
@@ -116,7 +119,7 @@ int cmd_eval(int argc, char **argv) {
   milo_model *model = NULL;
   milo_tokenizer *tokenizer = NULL;
   token_data data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)};
-  milo_status status = milo_model_load(ctx, r.model, &model);
+  milo_status status = load_model(ctx, r.model, &r.storage, &model);
   if (status == MILO_OK && !data.is_tokens)
     status = find_tokenizer(ctx, r.tokenizer, r.model, &tokenizer);
   if (status == MILO_OK && !file_exists(r.data)) {

@@ -15,6 +15,7 @@ typedef struct request {
   uint64_t steps, seed;
   double temperature, top_p;
   bool ids, json;
+  storage storage;
 } request;
 
 // What was generated so far, streamed as it comes.
@@ -126,6 +127,7 @@ static milo_status begin(const request *r, milo_ctx *ctx, milo_model *model, siz
   options.device = r->device;
   options.limit = steps;
   options.stop = stop_asked;
+  options.cache = storage_cache(&r->storage);
   return milo_session_create(ctx, model, &options, out_session);
 }
 
@@ -226,6 +228,8 @@ int cmd_generate(int argc, char **argv) {
       {"--top-p", NULL, OPTION_NUMBER, &r.top_p, "P",
        "choose among the likeliest that reach P together (default 0.9)"},
       {"--seed", "-s", OPTION_COUNT, &r.seed, "S", "of the draws (default 0)"},
+      STORAGE_OPTIONS(&r.storage),
+      CACHE_OPTION(&r.storage),
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
       {"--ids", NULL, OPTION_FLAG, &r.ids, NULL, "print token ids, one a line, not text"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
@@ -234,6 +238,7 @@ int cmd_generate(int argc, char **argv) {
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
   if (r.temperature < 0) return usage_error(&cmd, "--temperature is a number from 0");
   if (r.top_p < 0 || r.top_p > 1) return usage_error(&cmd, "--top-p is a number from 0 to 1");
+  if (storage_problem(&r.storage)) return usage_error(&cmd, "%s", storage_problem(&r.storage));
   r.model = argv[0];
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);
@@ -241,7 +246,7 @@ int cmd_generate(int argc, char **argv) {
   stop_on_signal(STOPPING);
   milo_model *model = NULL;
   milo_tokenizer *tokenizer = NULL;
-  milo_status status = milo_model_load(ctx, r.model, &model);
+  milo_status status = load_model(ctx, r.model, &r.storage, &model);
   if (status == MILO_OK) status = find_tokenizer(ctx, r.tokenizer, r.model, &tokenizer);
   if (status == MILO_OK && !tokenizer && (!(r.ids || r.json) || r.prompt[0])) {
     code = usage_error(&cmd, "--tokenizer FILE is needed to read a prompt and to write text");

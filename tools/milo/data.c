@@ -128,3 +128,41 @@ milo_status find_tokenizer(milo_ctx *ctx, const char *path, const char *model,
   free(beside);
   return status;
 }
+
+// ---- how models are stored ----
+
+static const struct {
+  const char *name;
+  milo_dtype dtype;
+} stored_types[] = {
+    {"fp32", MILO_FP32}, {"bf16", MILO_BF16}, {"fp16", MILO_FP16}, {"int8", MILO_INT8}};
+
+static milo_dtype find_type(const char *name) {
+  for (size_t i = 0; name && i < sizeof stored_types / sizeof *stored_types; i++)
+    if (strcmp(name, stored_types[i].name) == 0) return stored_types[i].dtype;
+  return MILO_DTYPE_NONE;
+}
+
+const char *storage_problem(const storage *s) {
+  if (s->weights && !find_type(s->weights)) return "--weights is fp32, bf16, fp16 or int8";
+  if (s->group && find_type(s->weights) != MILO_INT8) return "--group goes with --weights int8";
+  const milo_dtype cache = find_type(s->cache);
+  if (s->cache && (!cache || cache == MILO_INT8)) return "--cache is fp32, fp16 or bf16";
+  return NULL;
+}
+
+milo_dtype storage_cache(const storage *s) { return find_type(s->cache); }
+
+milo_status store_model(milo_ctx *ctx, milo_model *model, const storage *s) {
+  return s->weights ? milo_model_store(ctx, model, find_type(s->weights), (size_t)s->group)
+                    : MILO_OK;
+}
+
+milo_status load_model(milo_ctx *ctx, const char *path, const storage *s, milo_model **out_model) {
+  milo_status status = milo_model_load(ctx, path, out_model);
+  if (status == MILO_OK) status = store_model(ctx, *out_model, s);
+  if (status == MILO_OK) return MILO_OK;
+  milo_model_destroy(*out_model);
+  *out_model = NULL;
+  return status;
+}

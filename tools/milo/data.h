@@ -34,6 +34,31 @@ bool file_exists(const char *path);
 // would be replaced; given: files that are read from there anyway, NULL or ending with NULL.
 int refuse_replacing(const char *dir, const char *const *names, const char *const *given);
 
+// How a model is to be stored: --weights and --group, and what keys and values are kept in.
+typedef struct storage {
+  const char *weights, *cache;  // NULL: as it comes; fp32
+  uint64_t group;
+} storage;
+#define STORAGE_OPTIONS(s)                                                                     \
+  {"--weights",   "-w", OPTION_STRING,                                                         \
+   &(s)->weights, "T",  "round matrices to fp32, bf16, fp16 or int8 (default: as they come)"}, \
+  {                                                                                            \
+    "--group", NULL, OPTION_COUNT, &(s)->group, "G",                                           \
+        "int8: weights of a row that share a scale (default: all of the row)"                  \
+  }
+#define CACHE_OPTION(s)                                             \
+  {                                                                 \
+    "--cache", NULL, OPTION_STRING, &(s)->cache, "T",               \
+        "keep keys and values in fp32, fp16 or bf16 (default fp32)" \
+  }
+// Says what is wrong with the options; NULL: nothing.
+const char *storage_problem(const storage *s);
+milo_dtype storage_cache(const storage *s);
+// milo_model_load, stored as asked.
+milo_status load_model(milo_ctx *ctx, const char *path, const storage *s, milo_model **out_model);
+// milo_model_store, if it is asked for.
+milo_status store_model(milo_ctx *ctx, milo_model *model, const storage *s);
+
 // The tokenizer to go with a model: path if given, else tokenizer.bin in the folder `model`, if it
 // is one and has one; else *out_tokenizer is NULL. model: NULL for none.
 milo_status find_tokenizer(milo_ctx *ctx, const char *path, const char *model,

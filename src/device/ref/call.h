@@ -92,9 +92,9 @@ milo_ref_fn milo_ref_identity, milo_ref_binary, milo_ref_compare, milo_ref_logic
     milo_ref_stack, milo_ref_split_op, milo_ref_tile, milo_ref_pad, milo_ref_reverse, milo_ref_fill,
     milo_ref_shape, milo_ref_range_1d, milo_ref_one_hot, milo_ref_gather,
     milo_ref_gather_along_axis, milo_ref_scatter, milo_ref_scatter_along_axis, milo_ref_quantize,
-    milo_ref_dequantize, milo_ref_rms_norm, milo_ref_rms_norm_grad, milo_ref_rope,
-    milo_ref_attention, milo_ref_attention_grad, milo_ref_silu_gate_grad, milo_ref_cross_entropy,
-    milo_ref_cross_entropy_grad, milo_ref_adamw, milo_ref_non_zero;
+    milo_ref_dequantize, milo_ref_scale_blocks, milo_ref_rms_norm, milo_ref_rms_norm_grad,
+    milo_ref_rope, milo_ref_attention, milo_ref_attention_grad, milo_ref_silu_gate_grad,
+    milo_ref_cross_entropy, milo_ref_cross_entropy_grad, milo_ref_adamw, milo_ref_non_zero;
 milo_ref_shape_fn milo_ref_non_zero_shape;
 
 #endif

@@ -43,3 +43,14 @@ milo_status milo_ref_dequantize(const milo_ref_call *call) {
   }
   return MILO_OK;
 }
+
+// data * scale of its block
+milo_status milo_ref_scale_blocks(const milo_ref_call *call) {
+  milo_ref_tensor data, scale, out = milo_ref_out(call, 0);
+  milo_ref_in(call, "data", &data);
+  milo_ref_in(call, "scale", &scale);
+  const size_t block = scale.count > 0 ? data.count / scale.count : 1;
+  for (size_t i = 0; i < out.count; ++i)
+    milo_ref_set(&out, i, milo_ref_get(&data, i) * milo_ref_get(&scale, i / block));
+  return MILO_OK;
+}

@@ -66,6 +66,7 @@ static milo_ref_fn *const functions[MILO_OP_COUNT] = {
     [MILO_OP_quantize] = milo_ref_quantize,
     [MILO_OP_dequantize] = milo_ref_dequantize,
     [MILO_OP_constexpr_affine_dequantize] = milo_ref_dequantize,
+    [MILO_OP_scale_blocks] = milo_ref_scale_blocks,
     [MILO_OP_rms_norm] = milo_ref_rms_norm,
     [MILO_OP_rms_norm_grad] = milo_ref_rms_norm_grad,
     [MILO_OP_rope] = milo_ref_rope,

@@ -114,6 +114,23 @@ milo_status milo_decompose_rope(milo_builder *b, const milo_op *op, milo_value *
   return b->status;
 }
 
+// ---- scale_blocks ----
+
+// Each block a row.
+milo_status milo_decompose_scale_blocks(milo_builder *b, const milo_op *op, milo_value **out) {
+  milo_value *scale = milo_op_in(op, "scale"), *data = milo_op_in(op, "data");
+  const milo_type *type = &op->results[0]->type;
+  const int64_t blocks = scale->type.dims[scale->type.rank - 1];
+  const int64_t width = blocks > 0 ? type->dims[type->rank - 1] / blocks : 0;
+  int64_t rows = 1;
+  for (int i = 0; i < scale->type.rank; i++) rows *= scale->type.dims[i];
+  milo_value *x = milo_grad_reshape(b, milo_b_cast(b, data, scale->type.dtype),
+                                    (const int64_t[]){rows, width}, 2);
+  milo_value *column = milo_grad_reshape(b, scale, (const int64_t[]){rows, 1}, 2);
+  out[0] = milo_grad_reshape(b, milo_b_mul(b, x, column), type->dims, type->rank);
+  return b->status;
+}
+
 // ---- silu_gate ----
 
 milo_status milo_decompose_silu_gate(milo_builder *b, const milo_op *op, milo_value **out) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Result types: composites. They come from the builder, so ranks are always known.
 #include <inttypes.h>
+#include <string.h>
 
 #include "ir/ops/infer.h"
 
@@ -117,6 +118,27 @@ milo_status milo_infer_attention_grad(const milo_op *op, milo_types *out, milo_d
   MILO_TRY(milo_infer_add(op, diag, out, *milo_infer_arg(op, "query")));
   MILO_TRY(milo_infer_add(op, diag, out, *milo_infer_arg(op, "key")));
   return milo_infer_add(op, diag, out, *milo_infer_arg(op, "value"));
+}
+
+// data [..., K], scale [..., K/G].
+milo_status milo_infer_scale_blocks(const milo_op *op, milo_types *out, milo_diag *diag) {
+  MILO_TRY(need_rank_from(op, diag, "data", 1));
+  const milo_type *data = milo_infer_arg(op, "data"), *scale = milo_infer_arg(op, "scale");
+  MILO_TRY(need_rank(op, diag, "scale", data->rank));
+  const int last = data->rank - 1;
+  const int64_t width = data->dims[last], blocks = scale->dims[last];
+  int64_t dims[MILO_MAX_RANK];
+  memcpy(dims, data->dims, sizeof dims);
+  dims[last] = blocks;
+  MILO_TRY(milo_infer_expect(op, diag, "scale", data->rank, dims, "data but for the last axis"));
+  if (width != MILO_DIM_UNKNOWN && blocks != MILO_DIM_UNKNOWN &&
+      (blocks == 0 ? width != 0 : width % blocks != 0))
+    return milo_infer_bad(op, diag, "scale",
+                          "has %" PRId64 " blocks, which do not divide %" PRId64 " elements",
+                          blocks, width);
+  milo_type type = *data;
+  type.dtype = scale->dtype;
+  return milo_infer_add(op, diag, out, type);
 }
 
 milo_status milo_infer_silu_gate(const milo_op *op, milo_types *out, milo_diag *diag) {

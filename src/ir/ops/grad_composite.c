@@ -70,6 +70,24 @@ milo_status milo_vjp_attention(milo_grad *g, const milo_op *op, milo_value *cons
   return b->status;
 }
 
+// A block's scale takes the sum of its data * gradient; data are whole numbers.
+milo_status milo_vjp_scale_blocks(milo_grad *g, const milo_op *op, milo_value *const *seeds) {
+  milo_builder *b = milo_grad_builder(g);
+  milo_value *data = milo_op_in(op, "data"), *scale = milo_op_in(op, "scale");
+  if (!milo_grad_wants(g, scale)) return b->status;
+  const milo_type *type = &scale->type;
+  const int64_t blocks = type->dims[type->rank - 1];
+  const int64_t width = blocks > 0 ? data->type.dims[data->type.rank - 1] / blocks : 0;
+  int64_t rows = 1, axis = 1;
+  for (int i = 0; i < type->rank; i++) rows *= type->dims[i];
+  milo_value *terms = milo_b_mul(b, milo_grad_widen(b, seeds[0], op->results[0]),
+                                 milo_b_cast(b, data, type->dtype));
+  terms = milo_grad_reshape(b, terms, (const int64_t[]){rows, width}, 2);
+  milo_value *sums = milo_b_reduce(b, MILO_OP_reduce_sum, terms, &axis, 1, false);
+  milo_grad_add(g, scale, milo_grad_reshape(b, sums, type->dims, type->rank));
+  return b->status;
+}
+
 milo_status milo_vjp_silu_gate(milo_grad *g, const milo_op *op, milo_value *const *seeds) {
   milo_builder *b = milo_grad_builder(g);
   milo_value *x = milo_op_in(op, "x"), *y = milo_op_in(op, "y");

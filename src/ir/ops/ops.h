@@ -31,7 +31,8 @@ milo_infer_fn milo_infer_concat, milo_infer_stack, milo_infer_split;
 milo_infer_fn milo_infer_gather, milo_infer_gather_along_axis, milo_infer_non_zero,
     milo_infer_scatter, milo_infer_scatter_along_axis;
 // quant.c
-milo_infer_fn milo_infer_quantize, milo_infer_dequantize, milo_infer_constexpr_affine_dequantize;
+milo_infer_fn milo_infer_quantize, milo_infer_dequantize, milo_infer_constexpr_affine_dequantize,
+    milo_infer_scale_blocks;
 // composite_infer.c
 milo_infer_fn milo_infer_rms_norm, milo_infer_rms_norm_grad, milo_infer_rope, milo_infer_attention,
     milo_infer_attention_grad, milo_infer_silu_gate, milo_infer_silu_gate_grad,
@@ -101,6 +102,7 @@ milo_vjp_fn milo_vjp_scatter_along_axis;
 milo_vjp_fn milo_vjp_select;
 milo_vjp_fn milo_vjp_sigmoid;
 milo_vjp_fn milo_vjp_silu;
+milo_vjp_fn milo_vjp_scale_blocks;
 milo_vjp_fn milo_vjp_silu_gate;
 milo_vjp_fn milo_vjp_sin;
 milo_vjp_fn milo_vjp_sinh;
@@ -132,6 +134,7 @@ milo_decompose_fn milo_decompose_max_pool_grad;
 milo_decompose_fn milo_decompose_rms_norm;
 milo_decompose_fn milo_decompose_rms_norm_grad;
 milo_decompose_fn milo_decompose_rope;
+milo_decompose_fn milo_decompose_scale_blocks;
 milo_decompose_fn milo_decompose_silu_gate;
 milo_decompose_fn milo_decompose_silu_gate_grad;
 

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT
+// Models whose weights are stored in fewer bits: what rounding costs, that nothing else changes,
+// and what is refused.
+#include "model/stored.h"
+
+#include <milo/milo.h>
+
+#include "base/rng.h"
+#include "model/blocks.h"
+#include "model/model.h"
+#include "tap.h"
+
+enum { SEQ = 300, VOCAB = 51, READ = 280 };
+
+static milo_ctx *ctx;
+
+static milo_model_config config_of(int variant) {
+  milo_model_config c = MILO_OPTIONS_INIT(milo_model_config);
+  c.dim = 24, c.hidden = 40, c.layers = 2, c.heads = 3, c.seq = SEQ, c.vocab = VOCAB;
+  if (variant == 1) c.kv_heads = 1, c.head_dim = 10, c.rope_half = true, c.untied = true;
+  if (variant == 2) c.dim = 6, c.heads = 1, c.head_dim = 2, c.hidden = 7, c.qk_norm = true;
+  return c;
+}
+enum { VARIANTS = 3 };
+
+// Random weights are small: a model with them says much the same whatever it reads.
+static milo_model *make_model(const milo_model_config *config) {
+  milo_model *model = NULL;
+  if (!CHECK(milo_model_create(ctx, config, 5, &model) == MILO_OK)) return NULL;
+  for (size_t i = 0; i < model->params.count; i++) {
+    const milo_parameter *p = &model->params.items[i];
+    float *data = milo_buffer_map(p->buffer, MILO_READ_WRITE);
+    for (size_t k = 0; p->type.rank == 2 && k < milo_type_elements(&p->type); k++) data[k] *= 20;
+    CHECK(milo_buffer_unmap(p->buffer, data, MILO_READ_WRITE) == MILO_OK);
+  }
+  return model;
+}
+
+static bool fails_with(milo_status status, milo_status wanted, const char *words) {
+  const bool ok = CHECK(status == wanted) & CHECK(strstr(milo_error(ctx), words) != NULL);
+  if (!ok) printf("# status %d: %s\n", (int)status, milo_error(ctx));
+  return ok;
+}
+
+static size_t layers_of(const milo_model *model, milo_tensor_id id) {
+  milo_tensor t;
+  return milo_model_tensor(&model->config, id, NULL, &t) == MILO_OK ? t.layers : 0;
+}
+
+// All of a tensor in fp32.
+static float *weights_of(const milo_model *model, milo_tensor_id id, size_t layer) {
+  const size_t n = milo_type_elements(&milo_model_param(model, id, layer)->type);
+  float *w = malloc(n * sizeof *w);
+  CHECK(milo_model_get(model, id, layer, 0, n, w, NULL) == MILO_OK);
+  return w;
+}
+
+typedef struct form {
+  milo_dtype dtype;
+  size_t group;
+} form;
+static const form forms[] = {{MILO_FP32, 0}, {MILO_BF16, 0}, {MILO_FP16, 0},
+                             {MILO_INT8, 0}, {MILO_INT8, 2}, {MILO_INT8, 1}};
+enum { FORMS = sizeof forms / sizeof *forms };
+// Groups must divide 7 too in the third variant.
+static bool fits(int variant, const form *f) { return variant < 2 || f->group < 2; }
+
+// ---- quantisation ----
+
+static void test_quantize(void) {
+  static float w[5 * 97];
+  static int8_t q[5 * 97];
+  static float scales[5 * 97];
+  static const size_t groups[] = {97, 1};
+  for (size_t i = 0; i < 5 * 97; i++)
+    w[i] = (float)(milo_rng_normal(7, 0, i) * pow(10, (double)(i / 97) * 3 - 6));
+  for (size_t i = 0; i < 97; i++) w[2 * 97 + i] = 0;
+  for (int k = 0; k < 2; k++) {
+    const size_t group = groups[k];
+    CHECK(milo_stored_quantize(w, 5, 97, group, q, scales));
+    for (size_t i = 0; i < 5 * 97; i++) {
+      double most = 0;
+      const size_t first = i / group * group;
+      for (size_t j = first; j < first + group; j++) most = fmax(most, fabs((double)w[j]));
+      const double got = (double)q[i] * (double)scales[i / group];
+      if (!CHECK(fabs(got - (double)w[i]) <= most / 254 * (1 + 1e-5))) return;
+      if (!CHECK(q[i] >= -127)) return;
+    }
+  }
+  // Subnormal scales have few digits, yet no weight leaves the range.
+  const float tiny[4] = {1.4e-45f, -3e-44f, 1.2e-43f, -1.5e-43f};
+  CHECK(milo_stored_quantize(tiny, 1, 4, 4, q, scales));
+  CHECK(q[3] == -127 || scales[0] == 0 || q[3] <= -100);
+  const float huge[2] = {3.4e38f, -1e38f};
+  CHECK(milo_stored_quantize(huge, 1, 2, 2, q, scales) && q[0] == 127 && q[1] == -37);
+  const float bad[2] = {1, NAN}, worse[2] = {-INFINITY, 0};
+  CHECK(!milo_stored_quantize(bad, 1, 2, 2, q, scales));
+  CHECK(!milo_stored_quantize(worse, 1, 2, 1, q, scales));
+}
+
+// ---- storing ----
+
+static double bound(const form *f, double w, double most) {
+  if (f->dtype == MILO_BF16) return fabs(w) * 0x1p-8 + 1e-40;
+  if (f->dtype == MILO_FP16) return fabs(w) * 0x1p-11 + 0x1p-25;
+  if (f->dtype == MILO_INT8) return most / 254 * (1 + 1e-5);
+  return 0;
+}
+
+static void check_weights(const milo_model *was, const milo_model *is, const form *f) {
+  for (int id = 0; id < MILO_TENSOR_COUNT; id++)
+    for (size_t layer = 0; layer < layers_of(was, (milo_tensor_id)id); layer++) {
+      const milo_type type = milo_model_param(was, (milo_tensor_id)id, layer)->type;
+      float *a = weights_of(was, (milo_tensor_id)id, layer);
+      float *b = weights_of(is, (milo_tensor_id)id, layer);
+      const milo_dtype stored = milo_model_param(is, (milo_tensor_id)id, layer)->type.dtype;
+      CHECK(stored == (type.rank == 2 ? f->dtype : MILO_FP32));
+      const size_t n = milo_type_elements(&type);
+      const size_t group = f->group ? f->group : (size_t)type.dims[type.rank - 1];
+      for (size_t i = 0; i < n; i++) {
+        double most = 0;
+        for (size_t k = i / group * group; k < (i / group + 1) * group; k++)
+          most = fmax(most, fabs((double)a[k]));
+        const double least = type.rank == 2 ? bound(f, (double)a[i], most) : 0;
+        if (!CHECK(fabs((double)a[i] - (double)b[i]) <= least)) break;
+      }
+      free(a);
+      free(b);
+    }
+}
+
+static void test_store(void) {
+  for (int variant = 0; variant < VARIANTS; variant++)
+    for (int k = 0; k < FORMS; k++) {
+      if (!fits(variant, &forms[k])) continue;
+      const milo_model_config config = config_of(variant);
+      milo_model *was = make_model(&config), *is = make_model(&config);
+      const uint64_t count = milo_model_parameter_count(was);
+      size_t group = 9;
+      CHECK(milo_model_store(ctx, is, forms[k].dtype, forms[k].group) == MILO_OK);
+      CHECK(milo_model_stored(is, &group) == forms[k].dtype && group == forms[k].group);
+      CHECK(milo_model_parameter_count(is) == count);
+      check_weights(was, is, &forms[k]);
+      // Bytes: of elements, and 4 a scale.
+      uint64_t bytes = 0;
+      for (size_t i = 0; i < is->params.count; i++)
+        bytes += milo_buffer_bytes(is->params.items[i].buffer);
+      CHECK(milo_model_weight_bytes(is) == bytes);
+      if (forms[k].dtype == MILO_BF16) CHECK(bytes < milo_model_weight_bytes(was) * 11 / 20 + 999);
+      // Back and stored again: the same numbers.
+      float *once = weights_of(is, MILO_TENSOR_w1, 1);
+      CHECK(milo_model_store(ctx, is, MILO_FP32, 0) == MILO_OK);
+      CHECK(is->params.count == was->params.count);
+      float *back = weights_of(is, MILO_TENSOR_w1, 1);
+      const size_t n = milo_type_elements(&milo_model_param(is, MILO_TENSOR_w1, 1)->type);
+      CHECK(memcmp(once, back, n * sizeof *once) == 0);
+      free(once);
+      free(back);
+      milo_model_destroy(was);
+      milo_model_destroy(is);
+    }
+}
+
+// ---- what is computed with them ----
+
+static float *logits_of(milo_model *model, const char *device, milo_dtype cache, bool by_one) {
+  float *out = malloc(READ * VOCAB * sizeof *out);
+  uint32_t ids[READ];
+  for (size_t i = 0; i < READ; i++) ids[i] = (uint32_t)((i * i * 7 + i * 13 + 3) % VOCAB);
+  if (!by_one) {
+    CHECK(milo_model_logits(ctx, model, device, ids, READ, out) == MILO_OK);
+    return out;
+  }
+  milo_session_options options = MILO_OPTIONS_INIT(milo_session_options);
+  milo_session *session = NULL;
+  options.device = device;
+  options.cache = cache;
+  CHECK(milo_session_create(ctx, model, &options, &session) == MILO_OK);
+  for (size_t i = 0; session && i < READ; i++) {
+    if (!CHECK(milo_session_feed(session, ids + i, 1) == MILO_OK)) break;
+    memcpy(out + i * VOCAB, milo_session_logits(session), VOCAB * sizeof *out);
+  }
+  milo_session_destroy(session);
+  return out;
+}
+
+static double difference(const float *a, const float *b) {
+  double most = 0;
+  for (size_t i = 0; i < READ * VOCAB; i++) {
+    const double d = fabs((double)a[i] - (double)b[i]);
+    if (!(d <= most)) most = d;
+  }
+  return most;
+}
+
+// The stored model gives what the fp32 model with the same rounded weights gives.
+static void test_logits(void) {
+  for (int variant = 0; variant < VARIANTS; variant++)
+    for (int k = 1; k < FORMS; k++) {
+      if (!fits(variant, &forms[k])) continue;
+      const milo_model_config config = config_of(variant);
+      milo_model *stored = make_model(&config), *same = make_model(&config);
+      CHECK(milo_model_store(ctx, stored, forms[k].dtype, forms[k].group) == MILO_OK);
+      CHECK(milo_model_store(ctx, same, forms[k].dtype, forms[k].group) == MILO_OK);
+      CHECK(milo_model_store(ctx, same, MILO_FP32, 0) == MILO_OK);
+      float *wanted = logits_of(same, "ref", MILO_FP32, false);
+      float *by_ref = logits_of(stored, "ref", MILO_FP32, false);
+      float *at_once = logits_of(stored, "cpu", MILO_FP32, false);
+      float *by_one = logits_of(stored, "cpu", MILO_FP32, true);
+      // Logits of up to 30; seen: 0, 6e-5, 5e-5.
+      CHECK(difference(by_ref, wanted) <= 0);
+      CHECK(difference(at_once, wanted) < 1.2e-4);
+      CHECK(difference(by_one, wanted) < 1.2e-4);
+      free(wanted);
+      free(by_ref);
+      free(at_once);
+      free(by_one);
+      milo_model_destroy(stored);
+      milo_model_destroy(same);
+    }
+}
+
+// A cache in 16 bits: half the memory, and what rounding keys and values to it costs.
+static void test_cache(void) {
+  static const milo_dtype caches[] = {MILO_FP16, MILO_BF16};
+  // Of logits of up to 30; seen: 0.05, 0.45.
+  static const double most[] = {0.15, 1.2};
+  const milo_model_config config = config_of(1);
+  milo_model *model = make_model(&config);
+  float *wanted = logits_of(model, "ref", MILO_FP32, true);
+  for (int k = 0; k < 2; k++) {
+    float *by_ref = logits_of(model, "ref", caches[k], true);
+    float *by_cpu = logits_of(model, "cpu", caches[k], true);
+    const double cost = difference(by_ref, wanted);
+    if (!CHECK(cost > 0 && cost < most[k])) printf("# %g\n", cost);
+    // A key that lies between two numbers may be rounded to either.
+    if (!CHECK(difference(by_cpu, by_ref) < most[k] / 2))
+      printf("# %g\n", difference(by_cpu, by_ref));
+    free(by_ref);
+    free(by_cpu);
+  }
+  free(wanted);
+  size_t bytes[2] = {0};
+  for (int k = 0; k < 2; k++) {
+    milo_session_options options = MILO_OPTIONS_INIT(milo_session_options);
+    milo_session *session = NULL;
+    const uint32_t token = 3;
+    options.cache = k ? MILO_BF16 : MILO_FP32;
+    CHECK(milo_session_create(ctx, model, &options, &session) == MILO_OK);
+    CHECK(milo_session_feed(session, &token, 1) == MILO_OK);
+    bytes[k] = milo_session_cache_bytes(session);
+    milo_session_destroy(session);
+  }
+  CHECK(bytes[1] > 0 && bytes[0] == 2 * bytes[1]);
+  milo_session_options options = MILO_OPTIONS_INIT(milo_session_options);
+  milo_session *session = NULL;
+  options.cache = MILO_INT8;
+  fails_with(milo_session_create(ctx, model, &options, &session), MILO_ERR_INVALID,
+             "fp32, fp16 or bf16");
+  milo_model_destroy(model);
+}
+
+// Programs say how their weights are stored.
+static void test_types_show(void) {
+  const milo_model_config given = config_of(0);
+  milo_model *model = make_model(&given);
+  CHECK(milo_model_store(ctx, model, MILO_INT8, 8) == MILO_OK);
+  milo_program *program = milo_program_create();
+  milo_func *func = NULL;
+  CHECK(milo_block_layer(program, &model->config, model->stored, 1, 5, NULL, &func) == MILO_OK);
+  bool found = false;
+  for (size_t i = 0; func && i < func->body->param_count; i++) {
+    const milo_value *p = func->body->params[i];
+    if (strcmp(p->name, "w2_scale") != 0) continue;
+    const milo_value *w2 = func->body->params[i - 1];
+    found = strcmp(w2->name, "w2") == 0 && w2->type.dtype == MILO_INT8 &&
+            p->type.dtype == MILO_FP32 && p->type.dims[0] == 24 && p->type.dims[1] == 5;
+  }
+  CHECK(found);
+  milo_program_destroy(program);
+  milo_model_destroy(model);
+}
+
+// ---- what is refused ----
+
+static void set_weight(milo_model *model, float value) {
+  const milo_parameter *p = milo_model_param(model, MILO_TENSOR_w3, 1);
+  CHECK(milo_parameter_set(p, 11, 1, &value, NULL) == MILO_OK);
+}
+
+static void test_refused(void) {
+  const milo_model_config config = config_of(0);
+  milo_model *model = make_model(&config), *same = make_model(&config);
+  milo_session *session = NULL;
+  fails_with(milo_model_store(ctx, model, MILO_INT8, 16), MILO_ERR_INVALID, "groups of 16");
+  fails_with(milo_model_store(ctx, model, MILO_BF16, 8), MILO_ERR_INVALID, "only int8");
+  fails_with(milo_model_store(ctx, model, MILO_INT16, 0), MILO_ERR_UNSUPPORTED, "int16");
+  fails_with(milo_model_store(ctx, model, MILO_INT8, SIZE_MAX), MILO_ERR_INVALID, "larger");
+  CHECK(milo_session_create(ctx, model, NULL, &session) == MILO_OK);
+  fails_with(milo_model_store(ctx, model, MILO_BF16, 0), MILO_ERR_INVALID, "session");
+  milo_session_destroy(session);
+  check_weights(same, model, &forms[0]);
+  // A weight that the type cannot hold: named, and everything stays.
+  set_weight(model, 65520);
+  set_weight(same, 65520);
+  fails_with(milo_model_store(ctx, model, MILO_FP16, 0), MILO_ERR_NUMERIC,
+             "model.layers.1.mlp.up_proj.weight holds 65520");
+  check_weights(same, model, &forms[0]);
+  CHECK(milo_model_store(ctx, model, MILO_BF16, 0) == MILO_OK);
+  CHECK(milo_model_store(ctx, model, MILO_FP32, 0) == MILO_OK);
+  set_weight(model, 65519);
+  CHECK(milo_model_store(ctx, model, MILO_FP16, 0) == MILO_OK);
+  CHECK(milo_model_store(ctx, model, MILO_FP32, 0) == MILO_OK);
+  set_weight(model, 3.4e38f);
+  fails_with(milo_model_store(ctx, model, MILO_BF16, 0), MILO_ERR_NUMERIC, "too large for bf16");
+  set_weight(model, NAN);
+  for (int k = 1; k < FORMS; k++)
+    fails_with(milo_model_store(ctx, model, forms[k].dtype, forms[k].group), MILO_ERR_NUMERIC,
+               "NaN");
+  // Training wants fp32.
+  const uint32_t ids[100] = {3};
+  milo_train_options options = MILO_OPTIONS_INIT(milo_train_options);
+  CHECK(milo_model_store(ctx, same, MILO_BF16, 0) == MILO_OK);
+  options.seq = 8;
+  fails_with(milo_train(ctx, same, ids, 100, &options, NULL), MILO_ERR_UNSUPPORTED, "needs fp32");
+  milo_model_destroy(model);
+  milo_model_destroy(same);
+}
+
+int main(void) {
+  if (milo_ctx_create(NULL, &ctx) != MILO_OK) return 1;
+  RUN(test_quantize);
+  RUN(test_store);
+  RUN(test_logits);
+  RUN(test_cache);
+  RUN(test_types_show);
+  RUN(test_refused);
+  milo_ctx_destroy(ctx);
+  return tap_done();
+}
