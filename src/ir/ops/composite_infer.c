@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Result types: composites. They come from the builder, so ranks are always known.
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "ir/ops/infer.h"
@@ -94,6 +95,11 @@ static milo_status check_attention(const milo_op *op, milo_diag *diag) {
     return milo_infer_bad(op, diag, "query",
                           "has %" PRId64 " heads, expected a multiple of key's %" PRId64, heads,
                           kv_heads);
+  // 0 times infinity is a NaN or not, by the order of a device's products.
+  const milo_literal *scale = milo_value_constant(milo_op_in(op, "scale"));
+  if (scale != NULL && !isfinite(milo_literal_number(scale, 0)))
+    return milo_infer_bad(op, diag, "scale", "is %g, expected a finite number",
+                          milo_literal_number(scale, 0));
   const milo_literal *position = milo_value_constant(milo_op_in(op, "position"));
   if (position != NULL && milo_literal_int(position, 0) < 0)
     return milo_infer_bad(op, diag, "position", "is %" PRId64 ", expected 0 or more",
