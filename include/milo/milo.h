@@ -654,8 +654,20 @@ typedef struct milo_train_report {
   double tokens_per_second; /* of this run so far */
   double step_s;            /* seconds of this step, evaluation not counted */
   double eta_s;
-  uint64_t tokens; /* seen since the first step, resumed runs included */
+  uint64_t tokens;   /* seen since the first step, resumed runs included */
+  double loss_scale; /* of the next step's gradients; 1: they are not scaled */
+  uint64_t skipped;  /* steps whose scaled gradients overflowed, resumed runs included; grad_norm of
+                        such a step is NaN */
 } milo_train_report;
+
+/* How activations and what backward reads of them are stored, and products read. Parameters, their
+   gradients and moments, sums and statistics (norms, softmax, cross-entropy) are fp32 throughout. */
+typedef enum milo_precision {
+  MILO_PRECISION_DEFAULT, /* fp32 */
+  MILO_PRECISION_FP32,
+  MILO_PRECISION_BF16,
+  MILO_PRECISION_FP16 /* with dynamic loss scaling unless loss_scale says otherwise */
+} milo_precision;
 
 typedef struct milo_train_options {
   size_t struct_bytes;
@@ -680,6 +692,11 @@ typedef struct milo_train_options {
   uint64_t eval_every; /* default 250 */
   size_t eval_batches; /* default 20 */
   uint64_t save_every; /* default: with every evaluation */
+  milo_precision precision;
+  /* What gradients are multiplied by while they are computed, from 2^-14 to 2^100: a step that
+     overflows is skipped and counted. Negative: dynamic, from its magnitude, halved by an overflow,
+     doubled after 2,000 steps without. Default 1, for fp16 -65536. */
+  double loss_scale;
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
   /* Asked between layers and micro-batches, in steps and evaluations; return true to save and stop
@@ -778,6 +795,8 @@ typedef struct milo_fit_options {
   uint64_t eval_every; /* default 250 */
   size_t eval_batches; /* default: all that the held-back rows give whole */
   uint64_t save_every; /* default: with every evaluation */
+  milo_precision precision;
+  double loss_scale; /* as milo_train's */
   /* As milo_train's; the report's tokens are rows here. */
   bool (*on_step)(void *user, const milo_train_report *report);
   bool (*stop)(void *user); /* asked between batches */

@@ -18,6 +18,8 @@ typedef struct part {
 struct milo_head {
   milo_run *runs[2];  // of a part, and of the last if that is smaller
   milo_buffer *seeds[2];
+  size_t seed_rows[2];
+  double seed;
   milo_head_buffers buffers;
   part *parts;
   size_t count;
@@ -56,13 +58,11 @@ static milo_status compile(const milo_head *h, const milo_model *model, milo_dev
   return milo_run_build(device, program, status, func, &options, diag, out);
 }
 
-static milo_status make_seed(milo_buffer **out, size_t rows, double seed, milo_diag *diag) {
-  MILO_TRY(milo_buffer_alloc(rows * sizeof(float), diag, out));
-  float *values = milo_buffer_map(*out, MILO_WRITE);
-  if (values == NULL)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a head's seed");
-  for (size_t i = 0; i < rows; i++) values[i] = (float)seed;
-  return milo_buffer_unmap(*out, values, MILO_WRITE);
+static milo_status set_seed(milo_buffer *buffer, size_t rows, double seed, milo_diag *diag) {
+  float *values = milo_buffer_map(buffer, MILO_WRITE);
+  for (size_t i = 0; values != NULL && i < rows; i++) values[i] = (float)seed;
+  if (values != NULL && milo_buffer_unmap(buffer, values, MILO_WRITE) == MILO_OK) return MILO_OK;
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "a buffer of the head cannot be reached");
 }
 
 static milo_status make_part(milo_head *h, const milo_model *model, part *p, size_t first,
@@ -105,7 +105,10 @@ static milo_status fill(milo_head *h, milo_device *device, const milo_model *mod
   const size_t sizes[2] = {cut.part, cut.last};
   for (int i = 0; i < (cut.last < cut.part ? 2 : 1); i++) {
     MILO_TRY(compile(h, model, device, sizes[i], diag, &h->runs[i]));
-    if (h->buffers.dx != NULL) MILO_TRY(make_seed(&h->seeds[i], sizes[i], seed, diag));
+    if (h->buffers.dx == NULL) continue;
+    h->seed_rows[i] = sizes[i];
+    MILO_TRY(milo_buffer_alloc(sizes[i] * sizeof(float), diag, &h->seeds[i]));
+    MILO_TRY(set_seed(h->seeds[i], sizes[i], seed, diag));
   }
   for (size_t i = 0; i < h->count; i++) {
     const bool is_last = i + 1 == h->count && cut.last < cut.part;
@@ -121,6 +124,7 @@ milo_status milo_head_create(milo_device *device, const milo_model *model, size_
   milo_head *h = calloc(1, sizeof *h);
   if (!h) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a head");
   h->buffers = *buffers;
+  h->seed = seed;
   const milo_status status = fill(h, device, model, rows, add, seed, diag);
   if (status == MILO_OK)
     *out_head = h;
@@ -139,6 +143,13 @@ void milo_head_destroy(milo_head *h) {
     milo_buffer_release(h->seeds[i]);
   }
   free(h);
+}
+
+milo_status milo_head_set_scale(milo_head *h, double factor, milo_diag *diag) {
+  for (int i = 0; i < 2; i++)
+    if (h->seeds[i] != NULL)
+      MILO_TRY(set_seed(h->seeds[i], h->seed_rows[i], h->seed * factor, diag));
+  return MILO_OK;
 }
 
 bool milo_head_adds(const milo_head *h) { return h->adds; }

@@ -28,6 +28,8 @@ MILO_MUST_USE milo_status milo_head_create(milo_device *device, const milo_model
                                            size_t rows, const milo_head_buffers *buffers, bool add,
                                            double seed, milo_diag *diag, milo_head **out_head);
 void milo_head_destroy(milo_head *head);  // NULL allowed
+// Gradients of the runs that follow are those of seed * factor.
+MILO_MUST_USE milo_status milo_head_set_scale(milo_head *head, double factor, milo_diag *diag);
 // Do runs add to the sums?
 bool milo_head_adds(const milo_head *head);
 // The losses, and with gradients everything backward. stop: asked between parts, the run then ends

@@ -24,26 +24,43 @@ typedef struct member {
   const char *name;
   field_kind kind;
   size_t offset, bytes;
+  bool signed_number;  // a negative number says not "off" but what it says
+  double absent;       // the value in checkpoints older than the option; NaN: there are none
 } member;
 
-#define OPTION(name, kind)                                     \
+#define OPTION(name, kind)                                        \
+  {                                                               \
+    "option." #name, kind, offsetof(milo_train_options, name),    \
+        sizeof((milo_train_options *)0)->name, false, (double)NAN \
+  }
+#define LATER_OPTION(name, kind, absent)                       \
   {                                                            \
     "option." #name, kind, offsetof(milo_train_options, name), \
-        sizeof((milo_train_options *)0)->name                  \
+        sizeof((milo_train_options *)0)->name, true, absent    \
   }
 
 // All that changes what a run computes. Where and how often it saves does not.
 static const member members[] = {
-    OPTION(steps, FIELD_COUNT),         OPTION(batch, FIELD_COUNT),
-    OPTION(seq, FIELD_COUNT),           OPTION(accumulate, FIELD_COUNT),
-    OPTION(lr, FIELD_NUMBER),           OPTION(min_lr_ratio, FIELD_NUMBER),
-    OPTION(warmup, FIELD_COUNT),        OPTION(beta1, FIELD_NUMBER),
-    OPTION(beta2, FIELD_NUMBER),        OPTION(epsilon, FIELD_NUMBER),
-    OPTION(weight_decay, FIELD_NUMBER), OPTION(clip, FIELD_NUMBER),
-    OPTION(seed, FIELD_COUNT),          OPTION(val_fraction, FIELD_NUMBER),
-    OPTION(eval_every, FIELD_COUNT),    OPTION(eval_batches, FIELD_COUNT),
+    OPTION(steps, FIELD_COUNT),
+    OPTION(batch, FIELD_COUNT),
+    OPTION(seq, FIELD_COUNT),
+    OPTION(accumulate, FIELD_COUNT),
+    OPTION(lr, FIELD_NUMBER),
+    OPTION(min_lr_ratio, FIELD_NUMBER),
+    OPTION(warmup, FIELD_COUNT),
+    OPTION(beta1, FIELD_NUMBER),
+    OPTION(beta2, FIELD_NUMBER),
+    OPTION(epsilon, FIELD_NUMBER),
+    OPTION(weight_decay, FIELD_NUMBER),
+    OPTION(clip, FIELD_NUMBER),
+    OPTION(seed, FIELD_COUNT),
+    OPTION(val_fraction, FIELD_NUMBER),
+    OPTION(eval_every, FIELD_COUNT),
+    OPTION(eval_batches, FIELD_COUNT),
+    LATER_OPTION(precision, FIELD_COUNT, MILO_PRECISION_FP32),
+    LATER_OPTION(loss_scale, FIELD_NUMBER, 1),
 };
-enum { MEMBERS = sizeof members / sizeof *members, STATES = 6, FIXED = 2 };
+enum { MEMBERS = sizeof members / sizeof *members, STATES = 10, FIXED = 2 };
 
 // ---- fields as texts ----
 
@@ -127,9 +144,12 @@ milo_status milo_checkpoint_write(const char *path, const milo_checkpoint *what,
   const field states[STATES] = {
       {FIELD_COUNT, state->step, 0},           {FIELD_COUNT, state->data_checksum, 0},
       {FIELD_NUMBER, 0, state->best_val_loss}, {FIELD_NUMBER, 0, state->loss},
-      {FIELD_NUMBER, 0, state->grad_norm},     {FIELD_COUNT, state->unreported, 0}};
-  static const char *const state_names[STATES] = {"step", "data_checksum", "best_val_loss",
-                                                  "loss", "grad_norm",     "unreported"};
+      {FIELD_NUMBER, 0, state->grad_norm},     {FIELD_COUNT, state->unreported, 0},
+      {FIELD_NUMBER, 0, state->scale.factor},  {FIELD_COUNT, state->scale.good, 0},
+      {FIELD_COUNT, state->scale.in_a_row, 0}, {FIELD_COUNT, state->scale.skipped, 0}};
+  static const char *const state_names[STATES] = {
+      "step",       "data_checksum", "best_val_loss", "loss",           "grad_norm",
+      "unreported", "scale.factor",  "scale.good",    "scale.in_a_row", "scale.skipped"};
   milo_metadata metadata[FIXED + STATES + MEMBERS] = {{"format", FORMAT}, {"model", what->model}};
   size_t fields = FIXED;
   for (size_t i = 0; i < STATES + MEMBERS; i++) {
@@ -215,10 +235,13 @@ milo_status milo_checkpoint_options(const milo_safetensors *file, milo_train_opt
   field was;
   for (size_t i = 0; i < MEMBERS; i++) {
     const member *m = &members[i];
-    MILO_TRY(find(file, m->name, m->kind, &was, diag));
+    if (!isnan(m->absent) && milo_safetensors_text(file, m->name) == NULL)
+      was = (field){m->kind, (uint64_t)m->absent, m->absent};
+    else
+      MILO_TRY(find(file, m->name, m->kind, &was, diag));
     field now = get(m, options);
     // Completed options have no negative "off" values any more.
-    if (now.kind == FIELD_NUMBER && now.number < 0)
+    if (now.kind == FIELD_NUMBER && now.number < 0 && !m->signed_number)
       now.number = strcmp(m->name, "option.clip") == 0 ? (double)INFINITY : 0;
     else if (now.kind == FIELD_NUMBER ? now.number == 0 : now.count == 0)
       now = was;
@@ -248,7 +271,7 @@ milo_status milo_checkpoint_params(const milo_safetensors *file, milo_params *pa
 milo_status milo_checkpoint_read(const milo_safetensors *file, const milo_checkpoint *what,
                                  milo_train_state *out_state, milo_diag *diag) {
   field f;
-  *out_state = (milo_train_state){0};
+  *out_state = (milo_train_state){.scale = out_state->scale};
   MILO_TRY(find(file, "step", FIELD_COUNT, &f, diag));
   out_state->step = f.count;
   MILO_TRY(find(file, "data_checksum", FIELD_COUNT, &f, diag));
@@ -261,6 +284,16 @@ milo_status milo_checkpoint_read(const milo_safetensors *file, const milo_checkp
   out_state->grad_norm = f.number;
   MILO_TRY(find(file, "unreported", FIELD_COUNT, &f, diag));
   out_state->unreported = f.count != 0 && out_state->step > 0;
+  if (milo_safetensors_text(file, "scale.factor") != NULL) {
+    MILO_TRY(find(file, "scale.factor", FIELD_NUMBER, &f, diag));
+    out_state->scale.factor = f.number;
+    MILO_TRY(find(file, "scale.good", FIELD_COUNT, &f, diag));
+    out_state->scale.good = f.count;
+    MILO_TRY(find(file, "scale.in_a_row", FIELD_COUNT, &f, diag));
+    out_state->scale.in_a_row = f.count;
+    MILO_TRY(find(file, "scale.skipped", FIELD_COUNT, &f, diag));
+    out_state->scale.skipped = f.count;
+  }
   MILO_TRY(milo_checkpoint_params(file, what->params, diag));
   milo_arena arena = {0};
   milo_status status = MILO_OK;

@@ -12,6 +12,7 @@
 
 #include "model/params.h"
 #include "model/safetensors.h"
+#include "train/scale.h"
 
 // Where a run stands.
 typedef struct milo_train_state {
@@ -21,6 +22,7 @@ typedef struct milo_train_state {
   // The last step's, for its report, which has yet to come if the run was stopped before.
   double loss, grad_norm;
   bool unreported;
+  milo_loss_scale scale;
 } milo_train_state;
 
 // What is saved. moments: of order 1 and 2, one a parameter, NULL for those not trained.
@@ -46,6 +48,8 @@ const char *milo_checkpoint_model(const milo_safetensors *file);
 // options: as given, not completed.
 MILO_MUST_USE milo_status milo_checkpoint_options(const milo_safetensors *file,
                                                   milo_train_options *options, milo_diag *diag);
+// out_state->scale stays as it is where the file is older than loss scaling; whether it is dynamic
+// goes by the options.
 MILO_MUST_USE milo_status milo_checkpoint_read(const milo_safetensors *file,
                                                const milo_checkpoint *what,
                                                milo_train_state *out_state, milo_diag *diag);

@@ -158,6 +158,7 @@ static milo_status complete(const milo_task *task, const milo_train_options *giv
   o.val_fraction = default_to(o.val_fraction, 0);
   if (!o.eval_every) o.eval_every = 250;
   if (!o.save_every) o.save_every = o.eval_every;
+  milo_train_options_precision(&o);
   MILO_TRY(milo_train_options_check(&o, diag));
   *out_options = o;
   return MILO_OK;
@@ -354,10 +355,15 @@ static milo_status prepare_with(job *j, milo_device *device, const milo_train_op
   MILO_TRY(milo_feeds_begin(feeds, device, o->val_fraction, names, diag));
   MILO_TRY(make_params(j, device, p, diag));
   MILO_TRY(compile(j, device, p, diag));
-  const float seed = (float)(1.0 / (double)o->accumulate);
-  if (milo_buffer_write(j->seed, 0, &seed, sizeof seed) != MILO_OK)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "a buffer cannot be reached");
   return MILO_OK;
+}
+
+static milo_status set_scale(milo_task *task, double factor, milo_diag *diag) {
+  const job *j = (const job *)task;
+  const double batches = task->loss_units;
+  const float seed = (float)(factor / batches);
+  if (milo_buffer_write(j->seed, 0, &seed, sizeof seed) == MILO_OK) return MILO_OK;
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "a buffer cannot be reached");
 }
 
 static milo_status prepare(milo_task *task, milo_device *device, const milo_train_options *o,
@@ -377,7 +383,7 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
   task->val_units = (double)task->val_batches;
   task->samples = o->batch * o->accumulate;
   task->unit = "rows";
-  return MILO_OK;
+  return set_scale(task, 1, diag);
 }
 
 // ---- running ----
@@ -434,6 +440,7 @@ static const milo_task_type type = {.check_resumed = check_resumed,
                                     .prepare = prepare,
                                     .load = load,
                                     .load_validation = load_validation,
+                                    .set_scale = set_scale,
                                     .begin = begin,
                                     .run = run,
                                     .evaluate = evaluate,
@@ -464,6 +471,8 @@ static milo_train_options loop_options(const milo_fit_options *o) {
                               .eval_every = o->eval_every,
                               .eval_batches = o->eval_batches,
                               .save_every = o->save_every,
+                              .precision = o->precision,
+                              .loss_scale = o->loss_scale,
                               .on_step = o->on_step,
                               .stop = o->stop,
                               .user = o->user};

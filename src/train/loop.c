@@ -26,6 +26,7 @@ typedef struct run {
   uint64_t lost_metrics;
   bool saved, save_due;
   bool changed;         // since it was saved
+  double scale;         // what the task was told
   double part;          // loss of the batch under way, NaN until it is known
   double weights_loss;  // a loss with the present weights, NaN: none yet
   double step_seconds;  // of this run's steps together
@@ -96,12 +97,17 @@ static milo_status save(run *r) {
   return write_files(r);
 }
 
-// One optimizer step; fills in loss, norm and rate.
+// One optimizer step, or one that is skipped; fills in loss and norm.
 static milo_status take_step(run *r, milo_train_report *report) {
   const milo_train_options *o = &r->options;
   milo_task *task = r->task;
   const uint64_t step = r->state.step;
+  milo_loss_scale *scale = &r->state.scale;
   double sum = 0;
+  if (scale->factor != r->scale) {
+    MILO_TRY(task->type->set_scale(task, scale->factor, r->diag));
+    r->scale = scale->factor;
+  }
   MILO_TRY(task->type->begin(task, r->diag));
   for (size_t micro = 0; micro < o->accumulate; micro++) {
     r->part = (double)NAN;
@@ -112,14 +118,24 @@ static milo_status take_step(run *r, milo_train_report *report) {
   }
   report->loss = sum / task->loss_units;
   if (!isfinite(report->loss)) return not_finite(r, "the loss", step + 1);
-  MILO_TRY(milo_optimizer_norm(r->optimizer, r->diag, &report->grad_norm));
-  if (!isfinite(report->grad_norm)) return not_finite(r, "the gradient", step + 1);
+  double norm = 0;
+  MILO_TRY(milo_optimizer_norm(r->optimizer, r->diag, &norm));
+  const bool overflow = !isfinite(norm);
+  if (overflow && !milo_loss_scale_may_skip(scale)) return not_finite(r, "the gradient", step + 1);
   if (r->save_due) MILO_TRY(write_files(r));
-  const double rate = milo_schedule_rate(o, step);
-  // The small number keeps the quotient finite for a gradient of zero.
-  const double scale = o->clip / (report->grad_norm + 1e-6);
-  MILO_TRY(milo_optimizer_step(r->optimizer, step + 1, rate, scale < 1 ? scale : 1, r->diag));
-  r->part = r->weights_loss = (double)NAN;
+  report->grad_norm = overflow ? (double)NAN : norm / scale->factor;
+  if (overflow) {
+    milo_loss_scale_skip(scale);
+  } else {
+    const double rate = milo_schedule_rate(o, step);
+    // The small number keeps the quotient finite for a gradient of zero.
+    const double clip = o->clip / (report->grad_norm + 1e-6);
+    // Moments have seen only the steps that were taken.
+    MILO_TRY(milo_optimizer_step(r->optimizer, step + 1 - scale->skipped, rate,
+                                 (clip < 1 ? clip : 1) / scale->factor, r->diag));
+    milo_loss_scale_step(scale);
+    r->part = r->weights_loss = (double)NAN;
+  }
   r->changed = r->state.unreported = true;
   r->state.loss = report->loss;
   r->state.grad_norm = report->grad_norm;
@@ -171,6 +187,8 @@ static milo_status report_step(run *r, double seconds, milo_train_report *report
   report->eta_s =
       done > 0 ? (double)(o->steps - r->state.step) * r->step_seconds / done : (double)NAN;
   report->tokens = r->state.step * r->task->samples;
+  report->loss_scale = r->state.scale.factor;
+  report->skipped = r->state.scale.skipped;
   report->val_loss = (double)NAN;
   if (!r->metrics) MILO_TRY(open_metrics(r));
   const bool last = r->state.step == o->steps;
@@ -250,6 +268,8 @@ static milo_status prepare(run *r, milo_device *device, const milo_train_options
   r->prepared = true;
   r->state.data_checksum = task->data_checksum;
   r->state.best_val_loss = (double)INFINITY;
+  r->state.scale = milo_loss_scale_begin(o->loss_scale);
+  r->scale = 1;
   MILO_TRY(milo_optimizer_create(device, task->params, task->gradients, &task->rule, o, r->diag,
                                  &r->optimizer));
   if (!store) return claim_dir(r, o);
@@ -267,7 +287,8 @@ milo_status milo_loop_run(milo_device *device, milo_task *task, const milo_train
                               .val_loss = none,
                               .tokens_per_second = none,
                               .step_s = none,
-                              .eta_s = none};
+                              .eta_s = none,
+                              .loss_scale = 1};
   memset(out_result, 0, sizeof *out_result);
   run r = {.task = task, .diag = diag, .part = none, .weights_loss = none};
   milo_safetensors *store = NULL;
@@ -292,6 +313,8 @@ milo_status milo_loop_run(milo_device *device, milo_task *task, const milo_train
   if (r.prepared) {
     report.step = r.state.step;
     report.steps = r.options.steps;
+    report.loss_scale = r.state.scale.factor;
+    report.skipped = r.state.scale.skipped;
   }
   *out_result =
       (milo_train_result){report, r.state.best_val_loss, milo_peak_memory_bytes(), r.lost_metrics};

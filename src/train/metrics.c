@@ -85,6 +85,11 @@ milo_status milo_metrics_add(milo_metrics *m, const milo_train_report *r, milo_d
   milo_str_puts(line, ",\"lr\":");
   milo_str_json_number(line, r->learning_rate);
   milo_str_printf(line, ",\"%s\":%llu", m->unit, (unsigned long long)r->tokens);
+  if (r->loss_scale != 1 || r->skipped > 0) {
+    milo_str_puts(line, ",\"loss_scale\":");
+    milo_str_json_number(line, r->loss_scale);
+    milo_str_printf(line, ",\"skipped\":%llu", (unsigned long long)r->skipped);
+  }
   if (!isnan(r->val_loss)) {
     milo_str_puts(line, ",\"val_loss\":");
     milo_str_json_number(line, r->val_loss);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/option_struct.h"
+#include "train/scale.h"
 
 enum { MAX_BATCH = 1 << 20, MAX_EVAL_BATCHES = 1 << 20 };
 #define MAX_STEPS (UINT64_C(1) << 40)
@@ -14,6 +15,12 @@ enum { MAX_BATCH = 1 << 20, MAX_EVAL_BATCHES = 1 << 20 };
 
 static double default_to(double value, double fallback) { return value == 0 ? fallback : value; }
 static double or_off(double value, double off) { return value < 0 ? off : value; }
+
+void milo_train_options_precision(milo_train_options *o) {
+  if (o->precision == MILO_PRECISION_DEFAULT) o->precision = MILO_PRECISION_FP32;
+  if (o->loss_scale == 0)
+    o->loss_scale = o->precision == MILO_PRECISION_FP16 ? -MILO_LOSS_SCALE_BEGIN : 1;
+}
 
 milo_status milo_train_options_check(const milo_train_options *o, milo_diag *diag) {
   const struct {
@@ -33,6 +40,17 @@ milo_status milo_train_options_check(const milo_train_options *o, milo_diag *dia
       return FAIL("training: %s is %g, expected %s%g to %g", numbers[i].name, v,
                   numbers[i].least_too ? "" : "more than ", numbers[i].least, numbers[i].most);
   }
+  const double scale = fabs(o->loss_scale);
+  if (!(scale >= 0x1p-14 && scale <= 0x1p100))
+    return FAIL("training: loss_scale is %g, expected 2^-14 to 2^100 or, dynamic, -2^100 to -1",
+                o->loss_scale);
+  if (o->loss_scale < 0 && scale < 1)
+    return FAIL("training: loss_scale is %g, a dynamic one begins at 1 or more", o->loss_scale);
+  if ((unsigned)o->precision > MILO_PRECISION_FP16)
+    return FAIL("training: there is no precision %d", (int)o->precision);
+  if (o->precision > MILO_PRECISION_FP32)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED,
+                     "training: only fp32 is supported as precision");
   if (o->beta1 == 1 || o->beta2 == 1) return FAIL("training: beta1 and beta2 are less than 1");
   if (o->steps > MAX_STEPS) return FAIL("training: steps is too large");
   if (o->batch > MAX_BATCH || o->accumulate > MAX_BATCH)
@@ -65,6 +83,7 @@ milo_status milo_train_options_complete(const milo_train_options *options,
   if (!o.eval_every) o.eval_every = 250;
   if (!o.eval_batches) o.eval_batches = 20;
   if (!o.save_every) o.save_every = o.eval_every;
+  milo_train_options_precision(&o);
   MILO_TRY(milo_train_options_check(&o, diag));
   if (o.seq > (size_t)model->seq)
     return FAIL("training: seq is %zu, longer than the model's %lld", o.seq, (long long)model->seq);

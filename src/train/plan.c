@@ -50,6 +50,10 @@ milo_status milo_plan_load(milo_plan *plan, const int32_t *tokens, const int32_t
   return plan->type->load(plan, tokens, targets, diag);
 }
 
+milo_status milo_plan_set_scale(milo_plan *plan, double factor, milo_diag *diag) {
+  return plan->type->set_scale(plan, factor, diag);
+}
+
 milo_status milo_plan_begin(milo_plan *plan, milo_diag *diag) {
   return plan->type->begin(plan, diag);
 }

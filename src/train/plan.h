@@ -30,6 +30,9 @@ void milo_plan_set_stop(milo_plan *plan, milo_stop stop);
 MILO_MUST_USE milo_status milo_plan_load(milo_plan *plan, const int32_t *tokens,
                                          const int32_t *targets, milo_diag *diag);
 
+// Gradients of the runs that follow are multiplied by factor; 1 at the beginning.
+MILO_MUST_USE milo_status milo_plan_set_scale(milo_plan *plan, double factor, milo_diag *diag);
+
 // Starts a step's gradients (before its first micro-batch).
 MILO_MUST_USE milo_status milo_plan_begin(milo_plan *plan, milo_diag *diag);
 // Forward and backward of one micro-batch: adds its share of the gradient of the step's mean loss.
@@ -52,6 +55,7 @@ typedef struct milo_plan_type {
   void (*destroy)(milo_plan *plan);
   milo_status (*load)(milo_plan *plan, const int32_t *tokens, const int32_t *targets,
                       milo_diag *diag);
+  milo_status (*set_scale)(milo_plan *plan, double factor, milo_diag *diag);
   milo_status (*begin)(milo_plan *plan, milo_diag *diag);
   milo_status (*run)(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
   milo_status (*evaluate)(milo_plan *plan, milo_diag *diag, double *out_loss_sum);

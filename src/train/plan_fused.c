@@ -350,6 +350,10 @@ static milo_status run_backward(fused *p, milo_diag *diag) {
   return milo_run_execute(p->embed_backward, embed, &sum, diag);
 }
 
+static milo_status set_scale(milo_plan *plan, double factor, milo_diag *diag) {
+  return milo_head_set_scale(((fused *)plan)->head, factor, diag);
+}
+
 static milo_status begin(milo_plan *plan, milo_diag *diag) {
   fused *p = (fused *)plan;
   const milo_model *m = p->model;
@@ -384,6 +388,7 @@ const milo_plan_type milo_plan_fused = {
     .create = create,
     .destroy = destroy,
     .load = load,
+    .set_scale = set_scale,
     .begin = begin,
     .run = run,
     .evaluate = evaluate,

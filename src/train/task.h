@@ -25,6 +25,8 @@ typedef struct milo_task_type {
   // Sets the batch of the next run: number micro of a step's; number batch of the evaluation's.
   milo_status (*load)(milo_task *task, uint64_t step, size_t micro, milo_diag *diag);
   milo_status (*load_validation)(milo_task *task, size_t batch, milo_diag *diag);
+  // Gradients of the runs that follow are multiplied by factor (train/scale.h); 1 at the beginning.
+  milo_status (*set_scale)(milo_task *task, double factor, milo_diag *diag);
   // Starts a step's gradients, before its first batch.
   milo_status (*begin)(milo_task *task, milo_diag *diag);
   // Loss and gradients of the batch, which are added to the step's. *out_loss is set as soon as it

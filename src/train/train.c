@@ -76,6 +76,10 @@ static milo_status load_validation(milo_task *task, size_t batch, milo_diag *dia
   return milo_plan_load(j->plan, j->tokens, j->targets, diag);
 }
 
+static milo_status set_scale(milo_task *task, double factor, milo_diag *diag) {
+  return milo_plan_set_scale(((job *)task)->plan, factor, diag);
+}
+
 static milo_status begin(milo_task *task, milo_diag *diag) {
   return milo_plan_begin(((job *)task)->plan, diag);
 }
@@ -126,6 +130,7 @@ static const milo_task_type type = {.check_resumed = check_resumed,
                                     .prepare = prepare,
                                     .load = load,
                                     .load_validation = load_validation,
+                                    .set_scale = set_scale,
                                     .begin = begin,
                                     .run = run,
                                     .evaluate = evaluate,

@@ -91,7 +91,7 @@ refuse 1 'there is no device ""' generate run --device ""
 refuse 1 "longer than the model's 16" eval run --data data.u16 --seq 17
 refuse 1 "longer than the model's 16" eval run --data data.u16 --seq 18446744073709551614
 refuse 1 'there is no device "REF"' eval run --data data.u16 --device REF
-refuse 2 "is not supported" bench train tiny.json --precision int1
+refuse 2 "--precision is fp32, bf16 or fp16" bench train tiny.json --precision int1
 refuse 2 "cannot be timed" bench race tiny.json
 refuse 2 "are small whole numbers" bench train tiny.json --steps 0
 refuse 2 "are small whole numbers" bench train tiny.json --batch 0
@@ -105,4 +105,12 @@ for vocab in 0 299 18446744073709551614; do
 done
 refuse 2 "--random takes a whole number, not '-1'" run block.mil --random -1
 refuse 2 "--random takes a whole number, not 'x'" run block.mil --random x
+for command in "train --data data.u16 --model tiny.json" "fit net.mil --data x=x.npy --loss y"; do
+  for bad in 0 -1 nan inf 1e-5 1e31 x dynamic: dynamic:0.5 dynamic:x dynamicly 256x; do
+    refuse 2 "--loss-scale takes a number" $command --loss-scale $bad
+  done
+  for bad in fp64 FP16 bf "fp16,bf16"; do
+    refuse 2 "--precision is fp32, bf16 or fp16, not" $command --precision $bad
+  done
+done
 exit $failed

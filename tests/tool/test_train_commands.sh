@@ -96,6 +96,6 @@ refuse 1 "truncated" "${run[@]}" --out parts --steps 20 --resume
 refuse 1 "missing.bin" generate missing.bin --ids
 refuse 1 "30 tokens wanted, the model's sequences have at most 24" generate whole --steps 30
 refuse 2 "--tokenizer FILE is needed" generate whole/model.bin
-refuse 2 "--precision fp64 is not supported" bench train tiny.json --precision fp64
+refuse 2 "--precision is fp32, bf16 or fp16" bench train tiny.json --precision fp64
 refuse 2 "--temperature is a number from 0" generate whole --temperature -1
 exit $failed

@@ -138,6 +138,127 @@ static void test_resume_is_exact_whatever_the_threads(void) {
   }
 }
 
+static void refuse(milo_ctx *ctx, const milo_model_config *config, milo_train_options options,
+                   const char *words) {
+  milo_train_result result;
+  CHECK(train(ctx, config, &options, &result) == MILO_ERR_INVALID);
+  if (!CHECK(strstr(milo_error(ctx), words) != NULL)) printf("# %s\n", milo_error(ctx));
+}
+
+typedef struct scaling {
+  uint64_t skipped[21];
+  double losses[21], scales[21];
+} scaling;
+
+static bool note_scaling(void *user, const milo_train_report *r) {
+  scaling *s = user;
+  s->skipped[r->step] = r->skipped;
+  s->losses[r->step] = r->loss;
+  s->scales[r->step] = r->loss_scale;
+  CHECK(isnan(r->grad_norm) == (r->skipped > s->skipped[r->step - 1]));
+  return true;
+}
+
+// A power of two changes no digit of a gradient in fp32, and so nothing.
+static void test_scaled_losses_train_alike(void) {
+  for (size_t i = 0; milo_device_name(i); i++) {
+    milo_ctx *ctx = context(2);
+    const milo_model_config config = tiny();
+    milo_train_options options = options_for(milo_device_name(i));
+    options.val_fraction = -1;
+    options.on_step = note_scaling;
+    static scaling plain, constant, dynamic;
+    const double scales[] = {0, 256, -1024};
+    scaling *notes[] = {&plain, &constant, &dynamic};
+    for (int k = 0; k < 3; k++) {
+      options.loss_scale = scales[k];
+      options.accumulate = 2;
+      options.user = notes[k];
+      CHECK(train(ctx, &config, &options, NULL) == MILO_OK);
+    }
+    CHECK(memcmp(plain.losses, constant.losses, sizeof plain.losses) == 0);
+    CHECK(memcmp(plain.losses, dynamic.losses, sizeof plain.losses) == 0);
+    CHECK(constant.scales[20] == 256 && dynamic.scales[20] == 1024 && plain.scales[20] == 1);
+    CHECK(constant.skipped[20] == 0 && dynamic.skipped[20] == 0);
+    milo_ctx_destroy(ctx);
+  }
+}
+
+// The squares of gradients times 2^70 are beyond fp32: steps are skipped until the factor is small
+// enough, and a run that is stopped in the middle of that goes on bit for bit.
+static void test_overflow_skips_steps(void) {
+  for (size_t i = 0; milo_device_name(i); i++) {
+    milo_ctx *one = context(1), *three = context(3);
+    const milo_model_config config = tiny();
+    milo_train_options options = options_for(milo_device_name(i));
+    static scaling notes;
+    options.loss_scale = -0x1p70;
+    options.on_step = note_scaling;
+    options.user = &notes;
+    options.out_dir = in_folder(i == 0 ? "ref-overflow" : "cpu-overflow");
+    milo_train_result result;
+    CHECK(train(one, &config, &options, &result) == MILO_OK && result.last.step == 20);
+    const uint64_t skipped = result.last.skipped;
+    CHECK(skipped >= 4 && skipped <= 10 && notes.skipped[4] == 4);
+    CHECK(result.last.loss_scale == ldexp(0x1p70, -(int)skipped));
+    CHECK(result.last.loss < 3.65);  // it learns after that
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s", options.out_dir);
+    options.out_dir = in_folder(i == 0 ? "ref-overflow-parts" : "cpu-overflow-parts");
+    options.stop_after = 3;
+    CHECK(train(three, &config, &options, &result) == MILO_OK && result.last.skipped == 3);
+    milo_train_options rest = {.struct_bytes = sizeof rest,
+                               .device = options.device,
+                               .resume = true,
+                               .out_dir = options.out_dir};
+    CHECK(train(three, &config, &rest, &result) == MILO_OK && result.last.skipped == skipped);
+    CHECK(same_folder(whole, options.out_dir));
+    rest.loss_scale = 256;
+    CHECK(train(one, &config, &rest, &result) == MILO_ERR_INVALID);
+    CHECK(strstr(milo_error(one), "loss_scale was -1.18059e+21 in that run and is 256 now"));
+    milo_ctx_destroy(one);
+    milo_ctx_destroy(three);
+  }
+}
+
+// Weights stay as they were, and a constant factor that never fits ends the run.
+static void test_overflow_has_an_end(void) {
+  milo_ctx *ctx = context(1);
+  const milo_model_config config = tiny();
+  milo_train_options options = options_for("cpu");
+  static scaling notes;
+  options.loss_scale = 0x1p100;
+  options.steps = 20;
+  options.on_step = note_scaling;
+  options.user = &notes;
+  milo_model *model = NULL, *same = NULL;
+  CHECK(milo_model_create(ctx, &config, 5, &model) == MILO_OK);
+  CHECK(milo_model_create(ctx, &config, 5, &same) == MILO_OK);
+  milo_train_result result;
+  CHECK(milo_train(ctx, model, ids, TOKENS, &options, &result) == MILO_OK);
+  CHECK(result.last.skipped == 20 && result.last.step == 20);
+  float a[VOCAB], b[VOCAB];
+  CHECK(milo_model_logits(ctx, model, "cpu", ids, 1, a) == MILO_OK);
+  CHECK(milo_model_logits(ctx, same, "cpu", ids, 1, b) == MILO_OK);
+  CHECK(memcmp(a, b, sizeof a) == 0);
+  milo_model_destroy(model);
+  milo_model_destroy(same);
+  options.steps = 40;
+  options.on_step = NULL;
+  CHECK(train(ctx, &config, &options, &result) == MILO_ERR_NUMERIC);
+  CHECK(strstr(milo_error(ctx), "the gradient is not finite at step 26") != NULL);
+  options.loss_scale = -8;  // three times too large, then at 1: no overflow there
+  CHECK(train(ctx, &config, &options, &result) == MILO_OK && result.last.skipped == 0);
+  options.loss_scale = (double)NAN;
+  refuse(ctx, &config, options, "loss_scale is nan");
+  options.loss_scale = -0.5;
+  refuse(ctx, &config, options, "a dynamic one begins at 1 or more");
+  options.loss_scale = 0;
+  options.precision = (milo_precision)4;
+  refuse(ctx, &config, options, "there is no precision 4");
+  milo_ctx_destroy(ctx);
+}
+
 // Two micro-batches of 2 see the windows that one batch of 4 sees.
 static void test_accumulation(void) {
   for (size_t i = 0; milo_device_name(i); i++) {
@@ -182,13 +303,6 @@ static void test_folder_holds_the_model(void) {
   CHECK(access(in_folder("even/model.bin"), F_OK) == 0);
   CHECK(access(in_folder("odd/model.bin"), F_OK) != 0);
   milo_ctx_destroy(ctx);
-}
-
-static void refuse(milo_ctx *ctx, const milo_model_config *config, milo_train_options options,
-                   const char *words) {
-  milo_train_result result;
-  CHECK(train(ctx, config, &options, &result) == MILO_ERR_INVALID);
-  if (!CHECK(strstr(milo_error(ctx), words) != NULL)) printf("# %s\n", milo_error(ctx));
 }
 
 static void test_what_resuming_refuses(void) {
@@ -571,6 +685,9 @@ int main(void) {
   if (!make_folder()) return 1;
   make_ids();
   RUN(test_resume_is_exact_whatever_the_threads);
+  RUN(test_scaled_losses_train_alike);
+  RUN(test_overflow_skips_steps);
+  RUN(test_overflow_has_an_end);
   RUN(test_accumulation);
   RUN(test_folder_holds_the_model);
   RUN(test_what_resuming_refuses);

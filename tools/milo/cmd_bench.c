@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "precision.h"
 #include "progress.h"
 
 typedef struct request {
   const char *model, *device, *precision;
+  milo_precision stored;
   uint64_t batch, seq, steps, accumulate, seed;
   bool json;
 } request;
@@ -89,6 +91,7 @@ static milo_status train(const request *r, milo_ctx *ctx) {
   options.seq = seq;
   options.accumulate = (size_t)r->accumulate;
   options.lr = 1e-4;
+  options.precision = r->stored;
   options.val_fraction = -1;
   options.on_step = on_step;
   options.stop = stop_asked;
@@ -120,7 +123,7 @@ int cmd_bench(int argc, char **argv) {
       {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
       {"--steps", "-n", OPTION_COUNT, &r.steps, "N", "steps that are timed (default 3)"},
       {"--accumulate", NULL, OPTION_COUNT, &r.accumulate, "N", "micro-batches a step (default 1)"},
-      {"--precision", NULL, OPTION_STRING, &r.precision, "P", "fp32"},
+      {"--precision", NULL, OPTION_STRING, &r.precision, "P", PRECISION_HELP},
       {"--seed", "-s", OPTION_COUNT, &r.seed, "S", "of weights and tokens (default 0)"},
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
@@ -129,8 +132,8 @@ int cmd_bench(int argc, char **argv) {
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
   if (strcmp(argv[0], "train") != 0)
     return usage_error(&cmd, "'%s' cannot be timed, only train", argv[0]);
-  if (strcmp(r.precision, "fp32") != 0)
-    return usage_error(&cmd, "--precision %s is not supported, only fp32", r.precision);
+  code = read_precision(&cmd, r.precision, &r.stored);
+  if (code != EXIT_OK) return code;
   if (!r.batch || !r.steps || !r.accumulate || r.steps > 100000 || r.batch > 1000000 ||
       r.accumulate > 1000000 || r.seq > 1000000)
     return usage_error(&cmd, "--batch, --seq, --steps and --accumulate are small whole numbers");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "precision.h"
 #include "progress.h"
 #include "training.h"
 
@@ -56,6 +57,8 @@ static int fill_options(const command *cmd, const request *r, milo_fit_options *
   o->cast = r->cast;
   o->shuffle = r->shuffle;
   o->momentum = r->momentum;
+  o->precision = t.precision;
+  o->loss_scale = t.loss_scale;
   o->device = t.device;
   o->out_dir = t.out_dir;
   o->resume = t.resume;
@@ -213,6 +216,8 @@ int cmd_fit(int argc, char **argv) {
        "batches (default: all whole)"},
       {"--save-every", NULL, OPTION_COUNT, &r.training.save_every, "N",
        "steps (default: --eval-every)"},
+      {"--precision", NULL, OPTION_STRING, &r.training.precision, "P", PRECISION_HELP},
+      {"--loss-scale", NULL, OPTION_STRING, &r.training.loss_scale, "L", LOSS_SCALE_HELP},
       {"--device", "-d", OPTION_STRING, &r.training.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};

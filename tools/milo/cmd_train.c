@@ -8,6 +8,7 @@
 
 #include "cmd.h"
 #include "data.h"
+#include "precision.h"
 #include "progress.h"
 #include "training.h"
 
@@ -210,6 +211,8 @@ int cmd_train(int argc, char **argv) {
       {"--eval-batches", NULL, OPTION_COUNT, &r.training.eval_batches, "N", "batches (default 20)"},
       {"--save-every", NULL, OPTION_COUNT, &r.training.save_every, "N",
        "steps (default: --eval-every)"},
+      {"--precision", NULL, OPTION_STRING, &r.training.precision, "P", PRECISION_HELP},
+      {"--loss-scale", NULL, OPTION_STRING, &r.training.loss_scale, "L", LOSS_SCALE_HELP},
       {"--device", "-d", OPTION_STRING, &r.training.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};

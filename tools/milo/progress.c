@@ -127,15 +127,17 @@ void progress_step(progress *p, const milo_train_report *r) {
   if (evaluated) p->val_loss = r->val_loss;
   const bool keep = evaluated || r->step == r->steps;
   if (quiet || (!keep && !progress_due(p))) return;
-  char eta[32], elapsed[32], val[32] = "";
+  char eta[32], elapsed[32], val[32] = "", scale[64] = "";
   format_time(r->eta_s, eta, sizeof eta);
   format_time(now_s() - p->started, elapsed, sizeof elapsed);
   if (!isnan(p->val_loss)) snprintf(val, sizeof val, "  val %.4f", p->val_loss);
+  if (r->loss_scale != 1 || r->skipped > 0)
+    snprintf(scale, sizeof scale, "  scale %g  %" PRIu64 " skipped", r->loss_scale, r->skipped);
   progress_show(p, keep,
                 "step %" PRIu64 "/%" PRIu64
-                "  loss %.4f%s  ETA %s  %s elapsed  %.0f %s/s  %.3f s/step  |g| %.3f  lr %.2e",
+                "  loss %.4f%s  ETA %s  %s elapsed  %.0f %s/s  %.3f s/step  |g| %.3f  lr %.2e%s",
                 r->step, r->steps, r->loss, val, eta, elapsed, r->tokens_per_second,
-                p->unit ? p->unit : "tokens", r->step_s, r->grad_norm, r->learning_rate);
+                p->unit ? p->unit : "tokens", r->step_s, r->grad_norm, r->learning_rate, scale);
 }
 
 void progress_work(progress *p, const char *doing, const milo_progress *work) {

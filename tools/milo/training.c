@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "precision.h"
 #include "progress.h"
 
 training_request training_nothing_given(void) {
@@ -83,8 +84,10 @@ int training_fill(const command *cmd, const training_request *r, milo_train_opti
   out->out_dir = r->out;
   out->resume = r->resume;
   out->force = r->force;
-  const int code = fill_numbers(cmd, r, out);
-  return code == EXIT_OK ? fill_counts(cmd, r, out) : code;
+  int code = fill_numbers(cmd, r, out);
+  if (code == EXIT_OK) code = fill_counts(cmd, r, out);
+  if (code == EXIT_OK) code = read_precision(cmd, r->precision, &out->precision);
+  return code == EXIT_OK ? read_loss_scale(cmd, r->loss_scale, &out->loss_scale) : code;
 }
 
 static void print_json(const training_end *end, bool stopped) {
@@ -102,7 +105,9 @@ static void print_json(const training_end *end, bool stopped) {
                  {"best_val_loss", "", end->result->best_val_loss},
                  {"learning_rate", "", r->learning_rate},
                  {end->unit, "_per_second", r->tokens_per_second},
-                 {"step_seconds", "", r->step_s}};
+                 {"step_seconds", "", r->step_s},
+                 {"loss_scale", "", r->loss_scale},
+                 {"skipped_steps", "", (double)r->skipped}};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     printf(", \"%s%s\": ", numbers[i].name, numbers[i].more);
     json_number(stdout, numbers[i].value);

@@ -8,7 +8,7 @@
 // The options of both. "Not given" is NOT_GIVEN or a NaN here and 0 to the library; a 0 that was
 // given is "off" to those that can be off, which the library writes as a negative number.
 typedef struct training_request {
-  const char *out, *device;
+  const char *out, *device, *precision, *loss_scale;
   bool resume, force, json;
   uint64_t steps, stop_after, batch, accumulate, warmup, seed, eval_every, eval_batches, save_every;
   double lr, min_lr_ratio, beta1, beta2, epsilon, weight_decay, clip, val_fraction;
