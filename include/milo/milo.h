@@ -273,12 +273,22 @@ MILO_API const char *milo_op_name(size_t index);
 MILO_API const char *milo_pass_name(size_t index);
 MILO_API const char *milo_pass_summary(size_t index);
 
+/* How activations and what backward reads of them are stored, and products read. Parameters, their
+   gradients and moments, sums and statistics (norms, softmax, cross-entropy) are fp32 throughout. */
+typedef enum milo_precision {
+  MILO_PRECISION_DEFAULT, /* fp32 */
+  MILO_PRECISION_FP32,
+  MILO_PRECISION_BF16,
+  MILO_PRECISION_FP16 /* with dynamic loss scaling unless loss_scale says otherwise */
+} milo_precision;
+
 typedef struct milo_optimize_options {
   size_t struct_bytes;
   const char *function;      /* NULL: all */
   const char *const *passes; /* names, in the order in which to run them; NULL: all */
   size_t pass_count;
   bool keep_composites; /* leave rms_norm, attention, ... whole instead of public ops */
+  milo_precision precision; /* what the pass narrow makes of it; default: nothing */
   /* Called after each pass with what it left, borrowed. A failure ends milo_program_optimize, which
      returns that status. May be NULL. */
   milo_status (*after_pass)(void *user, const char *function, const char *pass,
@@ -309,6 +319,7 @@ typedef struct milo_grad_options {
   size_t input_count;
   const char *prefix;      /* of gradients, and of seeds if these have none; NULL: "grad_" */
   const char *seed_prefix; /* of seeds */
+  milo_precision precision; /* bf16, fp16: activations are stored so, see the pass narrow */
 } milo_grad_options;
 
 /*
@@ -659,15 +670,6 @@ typedef struct milo_train_report {
   uint64_t skipped;  /* steps whose scaled gradients overflowed, resumed runs included; grad_norm of
                         such a step is NaN */
 } milo_train_report;
-
-/* How activations and what backward reads of them are stored, and products read. Parameters, their
-   gradients and moments, sums and statistics (norms, softmax, cross-entropy) are fp32 throughout. */
-typedef enum milo_precision {
-  MILO_PRECISION_DEFAULT, /* fp32 */
-  MILO_PRECISION_FP32,
-  MILO_PRECISION_BF16,
-  MILO_PRECISION_FP16 /* with dynamic loss scaling unless loss_scale says otherwise */
-} milo_precision;
 
 typedef struct milo_train_options {
   size_t struct_bytes;

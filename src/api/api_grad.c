@@ -67,9 +67,10 @@ static milo_status list_wrt(milo_func *func, const milo_grad_options *options, m
   return MILO_OK;
 }
 
-static milo_status simplify(milo_func *func, bool keep_composites, milo_dump *dump,
-                            milo_diag *diag) {
+static milo_status simplify(milo_func *func, bool keep_composites, milo_dtype store,
+                            milo_dump *dump, milo_diag *diag) {
   const milo_pass_options passes = {.eval = fold_small,
+                                    .store = store,
                                     .keep = keep_composites ? keep_all : NULL,
                                     .after = milo_dump_after,
                                     .after_user = dump};
@@ -84,7 +85,7 @@ static milo_status settle_shapes(milo_func *func, const milo_grad_options *optio
   milo_type *types = MILO_NEW_ARRAY(&func->program->arena, milo_type, count);
   MILO_TRY(milo_program_input_types(func, options->inputs, options->input_count, diag, types));
   if (options->input_count > 0) MILO_TRY(milo_func_specialize(func, types, diag));
-  MILO_TRY(simplify(func, true, dump, diag));
+  MILO_TRY(simplify(func, true, MILO_DTYPE_NONE, dump, diag));
   return milo_func_specialize(func, types, diag);
 }
 
@@ -130,9 +131,11 @@ static milo_status differentiate(milo_program *program, const milo_func *origin,
   const char *seed_prefix = options->seed_prefix != NULL ? options->seed_prefix : prefix;
   MILO_TRY(milo_autodiff_named(func, wrt, count, prefix, seed_prefix, diag));
   MILO_TRY(milo_dump_after(dump, "autodiff", func, diag));
+  const milo_dtype store = milo_pass_store(options->precision);
   // Twice: what the first round simplifies can leave equal operations behind.
   for (int round = 0; round < 2; round++)
-    MILO_TRY(simplify(func, options->keep_composites, dump, diag));
+    MILO_TRY(
+        simplify(func, options->keep_composites, round == 0 ? store : MILO_DTYPE_NONE, dump, diag));
   if (!options->split) return MILO_OK;
   return split(program, func, func->body->param_count - inputs, count, diag);
 }

@@ -71,6 +71,7 @@ static milo_status optimize_all(milo_program *program, const milo_optimize_optio
   listener l = {dump, options};
   const milo_pass_options passes = {.eval = milo_ref_fold,
                                     .keep = options->keep_composites ? keep_all : NULL,
+                                    .store = milo_pass_store(options->precision),
                                     .after = after,
                                     .after_user = &l};
   if (options->function != NULL)

@@ -104,6 +104,15 @@ static milo_status specialize(milo_executable *e, const milo_type *input_types,
   return MILO_OK;
 }
 
+milo_status milo_device_narrow(const milo_device *device, milo_func *func, milo_precision precision,
+                               milo_diag *diag) {
+  const milo_pass_options passes = {.store = milo_pass_store(precision),
+                                    .after = device->host.after_pass,
+                                    .after_user = device->host.after_pass_user};
+  if (passes.store == MILO_DTYPE_NONE) return MILO_OK;
+  return milo_pass_run(milo_pass_find("narrow"), func, &passes, diag);
+}
+
 static milo_value *signature(milo_arena *arena, milo_value *const *values, size_t count) {
   milo_value *copy = MILO_NEW_ARRAY(arena, milo_value, count);
   for (size_t i = 0; i < count; ++i)

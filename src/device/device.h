@@ -78,6 +78,14 @@ typedef struct milo_executable_options {
   bool profile;            // runs keep times, see milo_run_profile
 } milo_executable_options;
 
+// How products may read their operands at a precision.
+static inline milo_numeric milo_precision_numeric(milo_precision precision) {
+  return precision == MILO_PRECISION_BF16 ? MILO_NUMERIC_BF16 : MILO_NUMERIC_EXACT;
+}
+// Stores func's activations as the precision says (pass/narrow.c), before it is split or compiled.
+MILO_MUST_USE milo_status milo_device_narrow(const milo_device *device, milo_func *func,
+                                             milo_precision precision, milo_diag *diag);
+
 // Clones func, specializes it to input_types (NULL: its own types, all static), lets the device
 // lower it, expands and simplifies it, compiles. Operations that the device does not support run on
 // `cpu`; those whose shapes depend on values, on `ref`, one at a time. With strict both are

@@ -20,6 +20,7 @@ struct milo_head {
   milo_buffer *seeds[2];
   size_t seed_rows[2];
   double seed;
+  milo_precision precision;
   milo_head_buffers buffers;
   part *parts;
   size_t count;
@@ -46,6 +47,7 @@ static milo_status compile(const milo_head *h, const milo_model *model, milo_dev
     status = milo_autodiff(func, func->body->params, 3, diag);
   for (size_t i = 2; h->buffers.dx != NULL && h->adds && status == MILO_OK && i < 4; i++)
     status = milo_block_add_sum(func, i, func->body->params[i - 1]->name, diag);
+  if (status == MILO_OK) status = milo_device_narrow(device, func, h->precision, diag);
   static const milo_alias aliases[] = {{5, 2}, {6, 3}};
   static const milo_role roles[ARGS] = {
       [1] = MILO_ROLE_PARAMETER,
@@ -53,8 +55,10 @@ static milo_status compile(const milo_head *h, const milo_model *model, milo_dev
       [5] = MILO_ROLE_STATE,
       [6] = MILO_ROLE_STATE,
   };
-  const milo_executable_options options = {
-      .aliases = aliases, .alias_count = h->buffers.dx != NULL && h->adds ? 2 : 0, .roles = roles};
+  const milo_executable_options options = {.aliases = aliases,
+                                           .alias_count = h->buffers.dx != NULL && h->adds ? 2 : 0,
+                                           .roles = roles,
+                                           .numeric = milo_precision_numeric(h->precision)};
   return milo_run_build(device, program, status, func, &options, diag, out);
 }
 
@@ -119,12 +123,13 @@ static milo_status fill(milo_head *h, milo_device *device, const milo_model *mod
 
 milo_status milo_head_create(milo_device *device, const milo_model *model, size_t rows,
                              const milo_head_buffers *buffers, bool add, double seed,
-                             milo_diag *diag, milo_head **out_head) {
+                             milo_precision precision, milo_diag *diag, milo_head **out_head) {
   *out_head = NULL;
   milo_head *h = calloc(1, sizeof *h);
   if (!h) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a head");
   h->buffers = *buffers;
   h->seed = seed;
+  h->precision = precision;
   const milo_status status = fill(h, device, model, rows, add, seed, diag);
   if (status == MILO_OK)
     *out_head = h;

@@ -23,10 +23,11 @@ typedef struct milo_head_buffers {
 
 typedef struct milo_head milo_head;
 // add: gradients are added to the sums even if all rows are one part (several parts always are).
-// seed: the gradient of each row's loss.
+// seed: the gradient of each row's loss. precision: of what lies between x and the loss.
 MILO_MUST_USE milo_status milo_head_create(milo_device *device, const milo_model *model,
                                            size_t rows, const milo_head_buffers *buffers, bool add,
-                                           double seed, milo_diag *diag, milo_head **out_head);
+                                           double seed, milo_precision precision, milo_diag *diag,
+                                           milo_head **out_head);
 void milo_head_destroy(milo_head *head);  // NULL allowed
 // Gradients of the runs that follow are those of seed * factor.
 MILO_MUST_USE milo_status milo_head_set_scale(milo_head *head, double factor, milo_diag *diag);

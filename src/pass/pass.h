@@ -21,9 +21,17 @@ typedef struct milo_pass_options {
   bool (*keep)(const void *user, const milo_op *op);
   const void *user;
   bool keep_constexpr;        // constexpr operations stay: whoever runs the function decompresses
+  milo_dtype store;           // of activations, see narrow.c; MILO_DTYPE_NONE: as it is
   milo_after_pass_fn *after;  // NULL: nobody
   void *after_user;
 } milo_pass_options;
+
+// What is stored at a precision; MILO_DTYPE_NONE: fp32, and the default.
+static inline milo_dtype milo_pass_store(milo_precision precision) {
+  return precision == MILO_PRECISION_BF16   ? MILO_BF16
+         : precision == MILO_PRECISION_FP16 ? MILO_FP16
+                                            : MILO_DTYPE_NONE;
+}
 
 typedef milo_status milo_pass_fn(milo_func *func, const milo_pass_options *options,
                                  milo_diag *diag);
@@ -46,7 +54,8 @@ MILO_MUST_USE milo_status milo_pass_run(const milo_pass *pass, milo_func *func,
 MILO_MUST_USE milo_status milo_pass_tell(const char *what, const milo_func *func,
                                          const milo_pass_options *options, milo_diag *diag);
 
-// All rows of passes.def in order, then the verifier.
+// All rows of passes.def in order (narrow only where options->store says what to), then the
+// verifier.
 MILO_MUST_USE milo_status milo_pass_run_all(milo_func *func, const milo_pass_options *options,
                                             milo_diag *diag);
 

@@ -33,7 +33,9 @@ milo_status milo_pass_run(const milo_pass *pass, milo_func *func, const milo_pas
 }
 
 milo_status milo_pass_run_all(milo_func *func, const milo_pass_options *options, milo_diag *diag) {
-  for (const milo_pass *pass = milo_passes; pass->name != NULL; ++pass)
+  for (const milo_pass *pass = milo_passes; pass->name != NULL; ++pass) {
+    if (pass->run == milo_pass_narrow && options->store == MILO_DTYPE_NONE) continue;
     MILO_TRY(milo_pass_run(pass, func, options, diag));
+  }
   return milo_ir_verify_func(func, diag);
 }

@@ -35,6 +35,7 @@ typedef struct job {
   milo_params params;
   milo_buffer **gradients;
   bool sums;
+  milo_precision precision;
   milo_run *joint, *forward;
   milo_buffer **inputs, **outputs;  // of joint; forward's are the first of them
   milo_buffer *loss_buffer, *seed;
@@ -293,14 +294,17 @@ static milo_status compile(job *j, milo_device *device, const milo_fit_program *
   milo_alias *aliases = MILO_NEW_ARRAY(arena, milo_alias, outputs);
   size_t alias_count = 0;
   for (size_t i = 0; i < count; i++) roles[first + i] = MILO_ROLE_PARAMETER;
-  milo_executable_options options = {.roles = roles};
+  const milo_numeric numeric = milo_precision_numeric(j->precision);
+  milo_executable_options options = {.roles = roles, .numeric = numeric};
+  MILO_TRY(milo_device_narrow(device, p->forward, j->precision, diag));
+  MILO_TRY(milo_device_narrow(device, p->joint, j->precision, diag));
   MILO_TRY(milo_run_compile(device, p->forward, &options, diag, &j->forward));
   for (size_t i = seed + 1; i < inputs; i++) {
     roles[i] = MILO_ROLE_STATE;
     aliases[alias_count++] = (milo_alias){i, i - seed};
   }
-  options =
-      (milo_executable_options){.roles = roles, .aliases = aliases, .alias_count = alias_count};
+  options = (milo_executable_options){
+      .roles = roles, .aliases = aliases, .alias_count = alias_count, .numeric = numeric};
   MILO_TRY(milo_run_compile(device, p->joint, &options, diag, &j->joint));
 
   MILO_TRY(milo_device_alloc(device, sizeof(float), diag, &j->loss_buffer));
@@ -340,6 +344,7 @@ static milo_status prepare_with(job *j, milo_device *device, const milo_train_op
                             j->options->cast, &types[i], diag));
   }
   j->sums = o->accumulate > 1;
+  j->precision = o->precision;
   MILO_TRY(milo_fit_program_make(j->func, &j->loss, j->options->trainable, types, j->sums,
                                  &j->arena, diag, p));
   if (j->loss.target) {

@@ -48,9 +48,6 @@ milo_status milo_train_options_check(const milo_train_options *o, milo_diag *dia
     return FAIL("training: loss_scale is %g, a dynamic one begins at 1 or more", o->loss_scale);
   if ((unsigned)o->precision > MILO_PRECISION_FP16)
     return FAIL("training: there is no precision %d", (int)o->precision);
-  if (o->precision > MILO_PRECISION_FP32)
-    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED,
-                     "training: only fp32 is supported as precision");
   if (o->beta1 == 1 || o->beta2 == 1) return FAIL("training: beta1 and beta2 are less than 1");
   if (o->steps > MAX_STEPS) return FAIL("training: steps is too large");
   if (o->batch > MAX_BATCH || o->accumulate > MAX_BATCH)

@@ -14,6 +14,7 @@ typedef struct milo_plan_options {
   const char *plan;      // name of a row; NULL: the first
   size_t batch, seq;     // sequences at a time, tokens of each
   size_t micro_batches;  // batches a step
+  milo_precision precision;
 } milo_plan_options;
 
 // model is borrowed, its weights are read at every run. MILO_ERR_INVALID: there is no such plan;

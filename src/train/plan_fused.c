@@ -40,6 +40,7 @@ typedef struct fused {
   milo_plan base;
   const milo_model *model;
   size_t rows, layers;
+  milo_precision precision;
   bool accumulate;  // programs add to the gradients instead of writing them
   milo_run *embed, *forward, *backward, *embed_backward;
   milo_head *head, *loss;
@@ -89,10 +90,12 @@ static milo_status compile_layer_in(fused *p, milo_device *device, milo_program 
   size_t seeds = 1;
   for (size_t i = 1; p->accumulate && i < count; i++, seeds++)
     MILO_TRY(milo_block_add_sum(func, i + 1, wrt[i]->name, diag));
+  MILO_TRY(milo_device_narrow(device, func, p->precision, diag));
   milo_func *forward = NULL, *backward = NULL;
   MILO_TRY(milo_split_grad(func, seeds, count, "layer_forward", "layer_backward", diag, &forward,
                            &backward));
-  const milo_executable_options forward_options = {.roles = milo_block_layer_roles};
+  const milo_executable_options forward_options = {.roles = milo_block_layer_roles,
+                                                   .numeric = milo_precision_numeric(p->precision)};
   MILO_TRY(milo_run_compile(device, forward, &forward_options, diag, &p->forward));
   const milo_executable *code = milo_run_executable(p->forward);
   p->taps = milo_executable_output_count(code) - 1;
@@ -122,8 +125,10 @@ static milo_status compile_layer_in(fused *p, milo_device *device, milo_program 
     MILO_TRY(source_of(code, name, &p->sources[i], diag));
     if (p->sources[i].kind == SOURCE_WEIGHT) roles[i] = MILO_ROLE_PARAMETER;
   }
-  const milo_executable_options options = {
-      .aliases = aliases, .alias_count = alias_count, .roles = roles};
+  const milo_executable_options options = {.aliases = aliases,
+                                           .alias_count = alias_count,
+                                           .roles = roles,
+                                           .numeric = milo_precision_numeric(p->precision)};
   return milo_run_compile(device, backward, &options, diag, &p->backward);
 }
 
@@ -159,13 +164,15 @@ static milo_status compile_heads(fused *p, milo_device *device, size_t micro_bat
                                  milo_diag *diag) {
   const milo_tensor_id classifier = milo_model_classifier(&p->model->config);
   milo_head_buffers buffers = {.x = p->x[p->layers], .target = p->targets, .losses = p->losses};
-  MILO_TRY(milo_head_create(device, p->model, p->rows, &buffers, false, 0, diag, &p->loss));
+  MILO_TRY(milo_head_create(device, p->model, p->rows, &buffers, false, 0, p->precision, diag,
+                            &p->loss));
   buffers.dx = p->dx[0];
   buffers.norm_sum = p->base.gradients[p->model->first[MILO_TENSOR_final_norm]];
   buffers.classifier_sum = p->base.gradients[p->model->first[classifier]];
   // The gradient is that of the mean over the step's tokens.
   const double seed = 1.0 / ((double)p->rows * (double)micro_batches);
-  return milo_head_create(device, p->model, p->rows, &buffers, p->accumulate, seed, diag, &p->head);
+  return milo_head_create(device, p->model, p->rows, &buffers, p->accumulate, seed, p->precision,
+                          diag, &p->head);
 }
 
 static milo_status compile_all(fused *p, milo_device *device, size_t batch, size_t seq,
@@ -239,6 +246,7 @@ static milo_status create(milo_device *device, const milo_model *model, const mi
   if (!p) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a plan");
   *out_plan = &p->base;
   p->model = model;
+  p->precision = o->precision;
   return fill(p, device, o->batch, o->seq, o->micro_batches, diag);
 }
 

@@ -51,7 +51,8 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
   j->tokens = calloc(o->batch * o->seq, 2 * sizeof *j->tokens);
   if (!j->tokens) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a batch");
   j->targets = j->tokens + o->batch * o->seq;
-  const milo_plan_options plan = {.batch = o->batch, .seq = o->seq, .micro_batches = o->accumulate};
+  const milo_plan_options plan = {
+      .batch = o->batch, .seq = o->seq, .micro_batches = o->accumulate, .precision = o->precision};
   MILO_TRY(milo_plan_create(device, j->model, &plan, diag, &j->plan));
   task->params = &j->model->params;
   task->gradients = milo_plan_gradients(j->plan);

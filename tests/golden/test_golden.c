@@ -26,7 +26,8 @@ static const struct {
 };
 
 static milo_status run_pass(const char *name, milo_func *func, milo_diag *diag) {
-  const milo_pass_options options = {.eval = milo_ref_fold};
+  // Only narrow asks what is to be stored.
+  const milo_pass_options options = {.eval = milo_ref_fold, .store = MILO_BF16};
   for (size_t i = 0; i < sizeof passes / sizeof passes[0]; i++)
     if (strcmp(passes[i].name, name) == 0) {
       const milo_status status = passes[i].pass(func, &options, diag);

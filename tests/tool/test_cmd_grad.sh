@@ -25,6 +25,15 @@ check "both of its functions run" bash -c \
   "'$milo' run split.mil --function main_forward --random 1 --output-dir out_f &&
    '$milo' run split.mil --function main_backward --random 1 --output-dir out_b"
 
+# What is stored in 16 bits says so in its type; inputs, outputs and gradients stay as they were.
+check "narrow" "$milo" grad mlp.mil --split --precision bf16 -o narrow.mil
+check "it is a program as well" "$milo" check narrow.mil
+check "taps are bf16" grep -q 'func main_backward.*tensor<bf16' narrow.mil
+check "but no seed" bash -c "! grep -q 'tensor<bf16[^>]*> grad_' narrow.mil"
+check "the same outputs" [ "$(outputs narrow.mil main_backward)" = "$(outputs split.mil main_backward)" ]
+check "fp32 is what it was" bash -c "'$milo' grad mlp.mil --split --precision fp32 | cmp - split.mil"
+refuse 2 "--precision is fp32, bf16 or fp16, not 'fp8'" grad mlp.mil --precision fp8
+
 # Gradients of a gradient: its seed grad_v6 is an input now.
 refuse 1 "seed of v6 would be called grad_v6, as an input" grad joint.mil --wrt x0 -o twice.mil
 check "another prefix" "$milo" grad joint.mil --wrt x0 --prefix grad2_ -o twice.mil

@@ -49,6 +49,10 @@ check "the list" "$milo" opt --list
 holds "names and summaries" "^cse +compute equal things once$" "$out"
 check "the list as JSON" "$milo" opt --list --json
 json "the list as JSON" "[p['name'] for p in j][-1] == 'dce'"
+check "narrow alone" bash -c "'$milo' opt p.mil --passes narrow --precision fp16 >narrow.out"
+check "narrow does nothing unasked" bash -c \
+  "'$milo' opt p.mil --passes narrow >a.out && '$milo' fmt p.mil -o b.out && cmp a.out b.out"
+refuse 2 "--precision is fp32, bf16 or fp16" opt p.mil --precision half
 refuse 2 "there is no pass 'unfold'" opt p.mil --passes fold,unfold
 refuse 2 "there is no pass 'none'" opt p.mil --print-after none
 refuse 2 "--passes expects names" opt p.mil --passes ,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "precision.h"
 
 static void free_list(char **copies) {
   for (size_t i = 0; copies != NULL && copies[i] != NULL; i++) free(copies[i]);
@@ -77,7 +78,7 @@ int cmd_grad(int argc, char **argv) {
       1,
       1};
   string_list wrt = {NULL, 0}, shapes = {NULL, 0};
-  const char *output = NULL;
+  const char *output = NULL, *precision = NULL;
   milo_grad_options options = MILO_OPTIONS_INIT(milo_grad_options);
   const option table[] = {
       {"--wrt", NULL, OPTION_LIST, &wrt, "A,B", "inputs to differentiate (default: all floats)"},
@@ -92,10 +93,16 @@ int cmd_grad(int argc, char **argv) {
        "two functions: <name>_forward, which returns what <name>_backward reads, and that"},
       {"--composites", NULL, OPTION_FLAG, &options.keep_composites, NULL,
        "keep composites (rms_norm, attention, ...) instead of public operations"},
+      {"--precision", NULL, OPTION_STRING, &precision, "P", PRECISION_HELP},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;
   if (!options_parse(&cmd, table, &common, argc, argv, &args, &code)) {
+    options_deinit(table);
+    return code;
+  }
+  code = read_precision(&cmd, precision, &options.precision);
+  if (code != EXIT_OK) {
     options_deinit(table);
     return code;
   }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "precision.h"
 
 typedef struct printing {
   milo_ctx *ctx;
@@ -91,7 +92,7 @@ int cmd_opt(int argc, char **argv) {
       0,
       1};
   string_list print_after = {NULL, 0};
-  const char *output = NULL, *list = NULL;
+  const char *output = NULL, *list = NULL, *precision = NULL;
   bool list_only = false;
   milo_optimize_options options = MILO_OPTIONS_INIT(milo_optimize_options);
   const option table[] = {
@@ -103,6 +104,8 @@ int cmd_opt(int argc, char **argv) {
       {"--function", NULL, OPTION_STRING, &options.function, "NAME", "default: all"},
       {"--composites", NULL, OPTION_FLAG, &options.keep_composites, NULL,
        "keep composites (rms_norm, attention, ...) instead of public operations"},
+      {"--precision", NULL, OPTION_STRING, &precision, "P",
+       "fp32, bf16 or fp16: what the pass narrow stores"},
       {"--list", NULL, OPTION_FLAG, &list_only, NULL, "list the passes"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
@@ -116,6 +119,8 @@ int cmd_opt(int argc, char **argv) {
     code = EXIT_OK;
     goto done;
   }
+  code = read_precision(&cmd, precision, &options.precision);
+  if (code != EXIT_OK) goto done;
   if (args == 0) {
     code = usage_error(&cmd, "an argument is missing: milo %s", cmd.usage);
     goto done;

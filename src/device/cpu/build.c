@@ -64,7 +64,7 @@ void milo_code_in_place(milo_code *c, const milo_view *result, const milo_view *
   c->pairs[c->pair_count++].step = c->step_count;
 }
 
-milo_view milo_code_view(milo_code *c, const milo_value *value) {
+milo_view milo_code_stored(milo_code *c, const milo_value *value) {
   if (!c->ready[value->id]) {
     // Only constants come without a step of their own.
     const milo_literal *literal = milo_value_constant(value);
@@ -76,6 +76,14 @@ milo_view milo_code_view(milo_code *c, const milo_value *value) {
     milo_code_set(c, value, &v);
   }
   return c->views[value->id];
+}
+
+milo_view milo_code_view(milo_code *c, const milo_value *value) {
+  const milo_view v = milo_code_stored(c, value);
+  if (v.dtype == value->type.dtype) return v;
+  const milo_view own = milo_code_f32(c, &v);
+  milo_code_set(c, value, &own);  // for all who ask after this
+  return own;
 }
 
 milo_view milo_code_in(milo_code *c, const milo_op *op, const char *name) {
@@ -227,6 +235,16 @@ milo_view milo_code_f32(milo_code *c, const milo_view *v) {
 milo_view milo_code_dense_f32(milo_code *c, const milo_view *v) {
   const milo_view f = milo_code_f32(c, v);
   return milo_code_dense(c, &f);
+}
+
+milo_dtype milo_code_store_dtype(const milo_code *c, const milo_op *op, size_t i) {
+  const milo_value *value = op->results[i];
+  const milo_op *user = c->user[value->id];
+  if (value->type.dtype != MILO_FP32 || c->uses[value->id] != 1 || c->is_output[value->id] ||
+      user == NULL || user->code != MILO_OP_cast)
+    return value->type.dtype;
+  const milo_dtype to = user->results[0]->type.dtype;
+  return to == MILO_FP16 || to == MILO_BF16 ? to : value->type.dtype;
 }
 
 milo_view milo_code_result_f32(milo_code *c, const milo_op *op, size_t i) {

@@ -2,7 +2,8 @@
 // The cpu device's own structures: how a function becomes a list of steps on planned memory.
 //
 // A value is a view: strides over a buffer. Reshapes, transposes and slices make new views and no
-// step. Buffers get their place (an output's own memory, or an offset in the scratch block) after
+// step. So do casts from 16 bits to fp32: the view keeps the narrow type, and steps convert as they
+// load. A cast to 16 bits whose operand has no other use is done by the step that stores it. Buffers get their place (an output's own memory, or an offset in the scratch block) after
 // all steps are known, from when they are first written and last used.
 #ifndef MILO_DEVICE_CPU_CODE_H
 #define MILO_DEVICE_CPU_CODE_H
@@ -158,8 +159,11 @@ void milo_code_writes(milo_code *c, const milo_view *v);
 // step reads operand's buffer only once.
 void milo_code_in_place(milo_code *c, const milo_view *result, const milo_view *operand);
 
-// The view of a value (constants too).
+// The view of a value (constants too), in its own type.
 milo_view milo_code_view(milo_code *c, const milo_value *value);
+// The same as it is stored: an fp32 value may lie there in 16 bits, exactly (it was cast from them,
+// or is only used rounded to them). For steps that read either.
+milo_view milo_code_stored(milo_code *c, const milo_value *value);
 milo_view milo_code_in(milo_code *c, const milo_op *op, const char *name);
 void milo_code_set(milo_code *c, const milo_value *value, const milo_view *view);
 // The view, or a copy of it if it is not dense (not fp32).
@@ -168,6 +172,8 @@ milo_view milo_code_dense_f32(milo_code *c, const milo_view *v);
 milo_view milo_code_f32(milo_code *c, const milo_view *v);
 // Adds a step that copies from into to, converting; same dims.
 void milo_code_copy(milo_code *c, const milo_view *from, const milo_view *to);
+// What result i may be stored as: the 16-bit type that its only use casts it to, or its own.
+milo_dtype milo_code_store_dtype(const milo_code *c, const milo_op *op, size_t i);
 // New memory for result i in fp32, to be followed by milo_code_finish, which converts.
 milo_view milo_code_result_f32(milo_code *c, const milo_op *op, size_t i);
 void milo_code_finish(milo_code *c, const milo_op *op, size_t i, const milo_view *f32);

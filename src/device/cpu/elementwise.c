@@ -172,7 +172,7 @@ static operand build_op(builder *b, const milo_op *op, bool is_root) {
 
 static operand build(builder *b, const milo_value *value) {
   if (b->c->deferred[value->id]) return build_op(b, value->def, false);
-  const milo_view v = milo_code_view(b->c, value);
+  const milo_view v = milo_code_stored(b->c, value);
   const milo_type *type = &b->root->results[0]->type;
   const milo_view wide = milo_view_broadcast(&v, type->rank, type->dims);
   const int8_t load = (int8_t)++b->p->view_count;

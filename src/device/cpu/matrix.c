@@ -185,6 +185,12 @@ static milo_view batched(const milo_view *v, const milo_type *out) {
   return milo_view_broadcast(v, out->rank, dims);
 }
 
+// New memory for the product.
+static milo_view result_of(milo_code *c, const milo_op *op) {
+  const milo_type *type = &op->results[0]->type;
+  return milo_code_new(c, milo_code_store_dtype(c, op, 0), type->rank, type->dims);
+}
+
 bool milo_emit_matmul(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
   const milo_value *x = milo_op_in(op, "x"), *y = milo_op_in(op, "y");
@@ -192,10 +198,10 @@ bool milo_emit_matmul(milo_code *c, const milo_op *op) {
       !milo_cpu_float(type->dtype))
     return false;
   if (x->type.rank < 2 || y->type.rank < 2) return false;
-  milo_view a = milo_code_view(c, x), b = milo_code_view(c, y);
+  milo_view a = milo_code_stored(c, x), b = milo_code_stored(c, y);
   if (milo_op_bool(op, "transpose_x")) a = swap_last(&a);
   if (milo_op_bool(op, "transpose_y")) b = swap_last(&b);
-  const milo_view out = milo_code_new_like(c, op->results[0]);
+  const milo_view out = result_of(c, op);
   multiply(c, op, batched(&a, type), batched(&b, type), out, NULL);
   milo_code_set(c, op->results[0], &out);
   return true;
@@ -209,21 +215,21 @@ bool milo_emit_linear(milo_code *c, const milo_op *op) {
       !milo_cpu_float(type->dtype))
     return false;
   if (bias && !milo_cpu_float(bias->type.dtype)) return false;
-  milo_view a = milo_code_view(c, x);
+  milo_view a = milo_code_stored(c, x);
   milo_type wide = *type;
   if (a.rank == 1) {
     const int64_t dims[2] = {1, a.dims[0]};
     if (!milo_view_reshape(&a, 2, dims, &a)) return false;
     wide = milo_type_tensor(type->dtype, 2, (const int64_t[]){1, type->dims[0]});
   }
-  milo_view b = milo_code_view(c, weight);
+  milo_view b = milo_code_stored(c, weight);
   b = swap_last(&b);
-  const milo_view result = milo_code_new_like(c, op->results[0]);
+  const milo_view result = result_of(c, op);
   milo_view out = result, all;
   if (wide.rank != type->rank && !milo_view_reshape(&result, wide.rank, wide.dims, &out))
     return false;
   if (bias) {
-    const milo_view v = milo_code_view(c, bias);
+    const milo_view v = milo_code_stored(c, bias);
     all = milo_view_broadcast(&v, wide.rank, wide.dims);
   }
   multiply(c, op, batched(&a, &wide), batched(&b, &wide), out, bias ? &all : NULL);
@@ -248,7 +254,7 @@ bool milo_emit_pointwise(milo_code *c, const milo_op *op) {
     if (weight->type.dims[2 + i] != 1 || (given > i && strides[i] != 1)) return false;
     if (type->dims[2 + i] != x->type.dims[2 + i]) return false;  // padded
   }
-  const milo_view v = milo_code_view(c, x), w = milo_code_view(c, weight);
+  const milo_view v = milo_code_stored(c, x), w = milo_code_stored(c, weight);
   int64_t points = 1;
   for (int i = 0; i < spatial; ++i) points *= type->dims[2 + i];
   milo_view b, a;
@@ -260,12 +266,12 @@ bool milo_emit_pointwise(milo_code *c, const milo_op *op) {
   }
   if (!milo_view_reshape(&w, 2, matrix, &a)) return false;
   const int64_t dims[3] = {v.dims[0], w.dims[0], points};
-  const milo_view result = milo_code_new_like(c, op->results[0]);
+  const milo_view result = result_of(c, op);
   milo_view out, all;
   if (!milo_view_reshape(&result, 3, dims, &out)) return false;
   if (bias) {
     milo_view column;
-    const milo_view from = milo_code_view(c, bias);
+    const milo_view from = milo_code_stored(c, bias);
     if (!milo_view_reshape(&from, 2, (const int64_t[]){w.dims[0], 1}, &column)) return false;
     all = milo_view_broadcast(&column, 3, dims);
   }

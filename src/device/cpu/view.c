@@ -173,6 +173,8 @@ static bool split(const milo_op *op, const milo_view *v, milo_view *out) {
   return true;
 }
 
+static bool is_half(milo_dtype dtype) { return dtype == MILO_FP16 || dtype == MILO_BF16; }
+
 bool milo_view_of_op(const milo_code *c, const milo_op *op, milo_view *out) {
   const milo_value *x = milo_op_in(op, "x");
   if (!x || !c->ready[x->id] || milo_dtype_bits(x->type.dtype) < 8) return false;
@@ -183,6 +185,9 @@ bool milo_view_of_op(const milo_code *c, const milo_op *op, milo_view *out) {
     case MILO_OP_identity:
       *out = v;
       return true;
+    case MILO_OP_cast:
+      *out = v;
+      return v.dtype == type->dtype || (type->dtype == MILO_FP32 && is_half(v.dtype));
     case MILO_OP_reshape:
     case MILO_OP_expand_dims:
     case MILO_OP_squeeze:
