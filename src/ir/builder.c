@@ -92,14 +92,18 @@ static milo_value *emit_const(milo_builder *b, milo_literal literal) {
   return value;
 }
 
-milo_value *milo_b_tensor(milo_builder *b, milo_type type, const void *data) {
+milo_value *milo_b_adopt(milo_builder *b, milo_type type, const void *data) {
   if (b->status != MILO_OK) return NULL;
-  const size_t bytes = milo_type_bytes(&type);
   return emit_const(b, (milo_literal){.kind = MILO_LITERAL_DATA,
                                       .type = type,
-                                      .data = milo_arena_copy(arena_of(b), data, bytes),
-                                      .bytes = bytes,
+                                      .data = data,
+                                      .bytes = milo_type_bytes(&type),
                                       .count = milo_type_elements(&type)});
+}
+
+milo_value *milo_b_tensor(milo_builder *b, milo_type type, const void *data) {
+  if (b->status != MILO_OK) return NULL;
+  return milo_b_adopt(b, type, milo_arena_copy(arena_of(b), data, milo_type_bytes(&type)));
 }
 
 milo_value *milo_b_splat(milo_builder *b, milo_type type, double value) {

@@ -44,6 +44,8 @@ milo_value *milo_b_ints(milo_builder *b, const int64_t *values, size_t count);  
 milo_value *milo_b_string(milo_builder *b, const char *value);
 // data is copied.
 milo_value *milo_b_tensor(milo_builder *b, milo_type type, const void *data);
+// The same of data that lies in the program's arena already: it is not copied.
+milo_value *milo_b_adopt(milo_builder *b, milo_type type, const void *data);
 // A tensor of one repeated number (a `const` of that shape).
 milo_value *milo_b_splat(milo_builder *b, milo_type type, double value);
 
