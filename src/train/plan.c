@@ -6,7 +6,8 @@
 
 #include "base/str.h"
 
-const milo_plan_type *const milo_plan_types[] = {&milo_plan_fused, NULL};
+const milo_plan_type *const milo_plan_types[] = {&milo_plan_fused, &milo_plan_dynamic,
+                                                 &milo_plan_static, NULL};
 
 const milo_plan_type *milo_plan_find(const char *name, milo_diag *diag) {
   milo_str names = {0};
@@ -67,3 +68,9 @@ milo_status milo_plan_evaluate(milo_plan *plan, milo_diag *diag, double *out_los
 }
 
 milo_buffer *const *milo_plan_gradients(const milo_plan *plan) { return plan->gradients; }
+
+bool milo_plan_is_spent(const milo_plan *plan) {
+  return plan->type->is_spent && plan->type->is_spent(plan);
+}
+
+uint64_t milo_plan_compiles(const milo_plan *plan) { return plan->compiles; }

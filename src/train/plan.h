@@ -15,6 +15,8 @@ typedef struct milo_plan_options {
   size_t batch, seq;     // sequences at a time, tokens of each
   size_t micro_batches;  // batches a step
   milo_precision precision;
+  size_t compile_budget;  // programs that may be compiled, 0: any number; for plans that recompile
+  bool alone;             // nothing is computed beside the device: the same bits, for tests
 } milo_plan_options;
 
 // model is borrowed, its weights are read at every run. MILO_ERR_INVALID: there is no such plan;
@@ -44,6 +46,11 @@ MILO_MUST_USE milo_status milo_plan_evaluate(milo_plan *plan, milo_diag *diag,
                                              double *out_loss_sum);
 // The step's gradients in fp32, one a parameter of the model's set, in its order.
 milo_buffer *const *milo_plan_gradients(const milo_plan *plan);
+// The compile budget does not hold another step: what was trained must be saved, and the run go on
+// in a new process (saving still fits).
+bool milo_plan_is_spent(const milo_plan *plan);
+// Programs compiled for the device so far.
+uint64_t milo_plan_compiles(const milo_plan *plan);
 
 // ---- what a plan provides -------------------------------------------------------------------
 
@@ -60,9 +67,10 @@ typedef struct milo_plan_type {
   milo_status (*begin)(milo_plan *plan, milo_diag *diag);
   milo_status (*run)(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
   milo_status (*evaluate)(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
+  bool (*is_spent)(const milo_plan *plan);  // NULL: never
 } milo_plan_type;
 
-extern const milo_plan_type milo_plan_fused;
+extern const milo_plan_type milo_plan_fused, milo_plan_dynamic, milo_plan_static;
 // All plans, ends with NULL; the first is the default.
 extern const milo_plan_type *const milo_plan_types[];
 // NULL name: the first. NULL: there is no such plan; the message names those that there are.
@@ -73,6 +81,7 @@ struct milo_plan {
   const milo_plan_type *type;  // set by milo_plan_create
   milo_stop stop;
   milo_buffer **gradients;  // one a parameter
+  uint64_t compiles;
 };
 
 #endif
