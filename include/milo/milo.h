@@ -274,7 +274,8 @@ MILO_API const char *milo_pass_name(size_t index);
 MILO_API const char *milo_pass_summary(size_t index);
 
 /* How activations and what backward reads of them are stored, and products read. Parameters, their
-   gradients and moments, sums and statistics (norms, softmax, cross-entropy) are fp32 throughout. */
+   gradients and moments, sums and statistics (norms, softmax, cross-entropy) are fp32 throughout.
+ */
 typedef enum milo_precision {
   MILO_PRECISION_DEFAULT, /* fp32 */
   MILO_PRECISION_FP32,
@@ -287,7 +288,7 @@ typedef struct milo_optimize_options {
   const char *function;      /* NULL: all */
   const char *const *passes; /* names, in the order in which to run them; NULL: all */
   size_t pass_count;
-  bool keep_composites; /* leave rms_norm, attention, ... whole instead of public ops */
+  bool keep_composites;     /* leave rms_norm, attention, ... whole instead of public ops */
   milo_precision precision; /* what the pass narrow makes of it; default: nothing */
   /* Called after each pass with what it left, borrowed. A failure ends milo_program_optimize, which
      returns that status. May be NULL. */
@@ -317,8 +318,8 @@ typedef struct milo_grad_options {
   bool keep_composites;          /* leave rms_norm, attention, ... whole instead of public ops */
   const milo_value_info *inputs; /* concrete shapes for inputs whose shape is unknown, by name */
   size_t input_count;
-  const char *prefix;      /* of gradients, and of seeds if these have none; NULL: "grad_" */
-  const char *seed_prefix; /* of seeds */
+  const char *prefix;       /* of gradients, and of seeds if these have none; NULL: "grad_" */
+  const char *seed_prefix;  /* of seeds */
   milo_precision precision; /* bf16, fp16: activations are stored so, see the pass narrow */
 } milo_grad_options;
 
@@ -671,6 +672,17 @@ typedef struct milo_train_report {
                         such a step is NaN */
 } milo_train_report;
 
+/* How a training step is cut into programs. It never changes the maths, only rounding and speed. */
+typedef enum milo_train_plan {
+  MILO_PLAN_DEFAULT, /* fused */
+  MILO_PLAN_FUSED,   /* few, large programs */
+  MILO_PLAN_DYNAMIC, /* ten programs in all, weights packed into their inputs; fp32 and fp16 */
+  MILO_PLAN_STATIC   /* weights in the programs, five a layer, compiled every step; fp32 and fp16 */
+} milo_train_plan;
+/* Of plan 1, 2, ...; NULL past the end. */
+MILO_API const char *milo_plan_name(size_t plan);
+MILO_API const char *milo_plan_summary(size_t plan);
+
 typedef struct milo_train_options {
   size_t struct_bytes;
   const char *device;  /* NULL: "cpu" */
@@ -699,6 +711,11 @@ typedef struct milo_train_options {
      overflows is skipped and counted. Negative: dynamic, from its magnitude, halved by an overflow,
      doubled after 2,000 steps without. Default 1, for fp16 -65536. */
   double loss_scale;
+  milo_train_plan plan;
+  /* Programs that this process may compile for the device, for the plan static where a process has
+     a limit; 0: any number. Used up, the state is saved and the run ends with MILO_ERR_INTERRUPTED
+     and budget_spent: a new process goes on with resume, with the same result. Needs out_dir. */
+  uint64_t compile_budget;
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
   /* Asked between layers and micro-batches, in steps and evaluations; return true to save and stop
@@ -713,6 +730,8 @@ typedef struct milo_train_result {
   uint64_t peak_memory_bytes; /* of the process */
   /* Steps of the earlier part of a resumed run of which metrics.jsonl has no line any more. */
   uint64_t lost_metrics;
+  uint64_t compiles; /* programs compiled for the device by the plans dynamic and static */
+  bool budget_spent; /* compile_budget ended the run before its last step */
 } milo_train_result;
 
 /*

@@ -59,6 +59,7 @@ static const member members[] = {
     OPTION(eval_batches, FIELD_COUNT),
     LATER_OPTION(precision, FIELD_COUNT, MILO_PRECISION_FP32),
     LATER_OPTION(loss_scale, FIELD_NUMBER, 1),
+    LATER_OPTION(plan, FIELD_COUNT, MILO_PLAN_FUSED),
 };
 enum { MEMBERS = sizeof members / sizeof *members, STATES = 10, FIXED = 2 };
 

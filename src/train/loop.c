@@ -25,6 +25,7 @@ typedef struct run {
   uint64_t saved_step;
   uint64_t lost_metrics;
   bool saved, save_due;
+  bool spent;           // the process may not compile more
   bool changed;         // since it was saved
   double scale;         // what the task was told
   double part;          // loss of the batch under way, NaN until it is known
@@ -212,6 +213,9 @@ static milo_status loop(run *r, milo_train_report *report) {
     MILO_TRY(report_step(r, milo_clock_s() - started, report, &go_on));
     r->save_due = o->out_dir && r->state.step % o->save_every == 0;
     if (o->stop_after && r->state.step >= o->stop_after) return save(r);
+    const milo_task_type *type = r->task->type;
+    r->spent = go_on && r->state.step < o->steps && type->is_spent && type->is_spent(r->task);
+    go_on = go_on && !r->spent;
   }
   return r->state.step < o->steps ? MILO_ERR_INTERRUPTED : save(r);
 }
@@ -222,9 +226,10 @@ static milo_status end_stopped(run *r) {
   r->task->type->set_stop(r->task, (milo_stop){0});
   MILO_TRY(save(r));
   return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INTERRUPTED,
-                   "training was stopped after step %llu of %llu%s",
+                   "training was stopped after step %llu of %llu%s%s",
                    (unsigned long long)r->state.step, (unsigned long long)o->steps,
-                   r->saved ? ", the state is saved" : "");
+                   r->saved ? ", the state is saved" : "",
+                   r->spent ? ": the compile budget is used up, a new process can go on" : "");
 }
 
 static milo_status resume(run *r, const milo_safetensors *store) {
@@ -316,7 +321,10 @@ milo_status milo_loop_run(milo_device *device, milo_task *task, const milo_train
     report.loss_scale = r.state.scale.factor;
     report.skipped = r.state.scale.skipped;
   }
-  *out_result =
-      (milo_train_result){report, r.state.best_val_loss, milo_peak_memory_bytes(), r.lost_metrics};
+  *out_result = (milo_train_result){.last = report,
+                                    .best_val_loss = r.state.best_val_loss,
+                                    .peak_memory_bytes = milo_peak_memory_bytes(),
+                                    .lost_metrics = r.lost_metrics,
+                                    .budget_spent = r.spent};
   return status;
 }

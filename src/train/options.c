@@ -80,6 +80,9 @@ milo_status milo_train_options_complete(const milo_train_options *options,
   if (!o.eval_every) o.eval_every = 250;
   if (!o.eval_batches) o.eval_batches = 20;
   if (!o.save_every) o.save_every = o.eval_every;
+  if (o.plan == MILO_PLAN_DEFAULT) o.plan = MILO_PLAN_FUSED;
+  if ((unsigned)o.plan > MILO_PLAN_STATIC)
+    return FAIL("training: there is no plan %d", (int)o.plan);
   milo_train_options_precision(&o);
   MILO_TRY(milo_train_options_check(&o, diag));
   if (o.seq > (size_t)model->seq)

@@ -34,6 +34,9 @@ typedef struct milo_task_type {
   milo_status (*run)(milo_task *task, milo_diag *diag, double *out_loss);
   milo_status (*evaluate)(milo_task *task, milo_diag *diag, double *out_loss);  // the loss alone
   void (*set_stop)(milo_task *task, milo_stop stop);
+  // Must the run go on in a new process, for this one may not compile what another step needs?
+  // Saving fits in any case. NULL: never.
+  bool (*is_spent)(const milo_task *task);
   // Writes into dir what others read: the result without what training needs.
   milo_status (*save)(const milo_task *task, const char *dir, milo_diag *diag);
   void (*describe)(const milo_task *task, milo_str *out);  // for the checkpoint

@@ -51,8 +51,15 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
   j->tokens = calloc(o->batch * o->seq, 2 * sizeof *j->tokens);
   if (!j->tokens) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a batch");
   j->targets = j->tokens + o->batch * o->seq;
-  const milo_plan_options plan = {
-      .batch = o->batch, .seq = o->seq, .micro_batches = o->accumulate, .precision = o->precision};
+  if (o->compile_budget && !o->out_dir)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "a compile budget needs out_dir (--out): the run goes on from its checkpoint");
+  const milo_plan_options plan = {.plan = milo_plan_types[o->plan - MILO_PLAN_FUSED]->name,
+                                  .batch = o->batch,
+                                  .seq = o->seq,
+                                  .micro_batches = o->accumulate,
+                                  .precision = o->precision,
+                                  .compile_budget = (size_t)o->compile_budget};
   MILO_TRY(milo_plan_create(device, j->model, &plan, diag, &j->plan));
   task->params = &j->model->params;
   task->gradients = milo_plan_gradients(j->plan);
@@ -97,6 +104,10 @@ static void set_stop(milo_task *task, milo_stop stop) {
   milo_plan_set_stop(((job *)task)->plan, stop);
 }
 
+static bool is_spent(const milo_task *task) {
+  return milo_plan_is_spent(((const job *)task)->plan);
+}
+
 static void describe(const milo_task *task, milo_str *out) {
   milo_model_config_print(&((const job *)task)->model->config, out);
 }
@@ -136,6 +147,7 @@ static const milo_task_type type = {.check_resumed = check_resumed,
                                     .run = run,
                                     .evaluate = evaluate,
                                     .set_stop = set_stop,
+                                    .is_spent = is_spent,
                                     .save = save,
                                     .describe = describe};
 
@@ -144,6 +156,7 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
                            milo_train_result *out_result) {
   job j = {.task = {.type = &type}, .model = model, .ids = ids, .count = count};
   const milo_status status = milo_loop_run(device, &j.task, options, diag, out_result);
+  if (j.plan) out_result->compiles = milo_plan_compiles(j.plan);
   milo_plan_destroy(j.plan);
   free(j.tokens);
   return status;

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "plan.h"
 #include "precision.h"
 #include "progress.h"
 
 typedef struct request {
-  const char *model, *device, *precision;
+  const char *model, *device, *precision, *plan_name;
   milo_precision stored;
+  milo_train_plan plan;
   uint64_t batch, seq, steps, accumulate, seed;
   bool json;
 } request;
@@ -43,26 +45,26 @@ static void print_result(const request *r, milo_ctx *ctx, uint64_t parameters, s
   const double median = (seconds[(count - 1) / 2] + seconds[count / 2]) / 2;
   if (!r->json) {
     printf(
-        "%s, %.1f M parameters, %s, %d threads, %s\n"
+        "%s, %.1f M parameters, %s, %d threads, %s, plan %s\n"
         "%" PRIu64
         " tokens a step: median %.4f s (%.4f to %.4f), %.0f tokens/s\n"
         "peak memory %.2f GB, loss %.4f\n",
         r->model, (double)parameters / 1e6, r->device, milo_ctx_threads(ctx), r->precision,
-        (uint64_t)tokens, median, seconds[0], seconds[count - 1], (double)tokens / median,
-        (double)result->peak_memory_bytes / 1e9, t->last.loss);
+        r->plan_name, (uint64_t)tokens, median, seconds[0], seconds[count - 1],
+        (double)tokens / median, (double)result->peak_memory_bytes / 1e9, t->last.loss);
     return;
   }
   printf("{\"model\": ");
   json_string(stdout, r->model);
   printf(", \"parameters\": %" PRIu64
          ", \"device\": \"%s\", \"cpu\": \"%s\", \"threads\": %d"
-         ", \"precision\": \"%s\", \"tokens_per_step\": %zu, \"steps\": %zu"
+         ", \"precision\": \"%s\", \"plan\": \"%s\", \"tokens_per_step\": %zu, \"steps\": %zu"
          ", \"step_seconds\": %.6g, \"step_seconds_min\": %.6g, \"step_seconds_max\": %.6g"
          ", \"tokens_per_second\": %.6g, \"peak_memory_bytes\": %" PRIu64
          ", \"loss\": %.9g, \"grad_norm\": %.9g}\n",
-         parameters, r->device, milo_ctx_cpu(ctx), milo_ctx_threads(ctx), r->precision, tokens,
-         count, median, seconds[0], seconds[count - 1], (double)tokens / median,
-         result->peak_memory_bytes, t->last.loss, t->last.grad_norm);
+         parameters, r->device, milo_ctx_cpu(ctx), milo_ctx_threads(ctx), r->precision,
+         r->plan_name, tokens, count, median, seconds[0], seconds[count - 1],
+         (double)tokens / median, result->peak_memory_bytes, t->last.loss, t->last.grad_norm);
 }
 
 static milo_status train(const request *r, milo_ctx *ctx) {
@@ -92,6 +94,7 @@ static milo_status train(const request *r, milo_ctx *ctx) {
   options.accumulate = (size_t)r->accumulate;
   options.lr = 1e-4;
   options.precision = r->stored;
+  options.plan = r->plan;
   options.val_fraction = -1;
   options.on_step = on_step;
   options.stop = stop_asked;
@@ -117,13 +120,19 @@ int cmd_bench(int argc, char **argv) {
       "  milo bench train stories110M --batch 8 --seq 256 --steps 3 --precision fp32 --json\n",
       2,
       2};
-  request r = {.device = "cpu", .precision = "fp32", .batch = 8, .steps = 3, .accumulate = 1};
+  request r = {.device = "cpu",
+               .precision = "fp32",
+               .plan_name = "fused",
+               .batch = 8,
+               .steps = 3,
+               .accumulate = 1};
   const option options[] = {
       {"--batch", "-b", OPTION_COUNT, &r.batch, "B", "sequences a step (default 8)"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
       {"--steps", "-n", OPTION_COUNT, &r.steps, "N", "steps that are timed (default 3)"},
       {"--accumulate", NULL, OPTION_COUNT, &r.accumulate, "N", "micro-batches a step (default 1)"},
       {"--precision", NULL, OPTION_STRING, &r.precision, "P", PRECISION_HELP},
+      {"--plan", NULL, OPTION_STRING, &r.plan_name, "P", PLAN_HELP},
       {"--seed", "-s", OPTION_COUNT, &r.seed, "S", "of weights and tokens (default 0)"},
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
@@ -133,6 +142,7 @@ int cmd_bench(int argc, char **argv) {
   if (strcmp(argv[0], "train") != 0)
     return usage_error(&cmd, "'%s' cannot be timed, only train", argv[0]);
   code = read_precision(&cmd, r.precision, &r.stored);
+  if (code == EXIT_OK) code = read_plan(&cmd, r.plan_name, &r.plan);
   if (code != EXIT_OK) return code;
   if (!r.batch || !r.steps || !r.accumulate || r.steps > 100000 || r.batch > 1000000 ||
       r.accumulate > 1000000 || r.seq > 1000000)

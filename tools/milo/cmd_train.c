@@ -5,19 +5,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd.h"
 #include "data.h"
+#include "plan.h"
 #include "precision.h"
 #include "progress.h"
 #include "training.h"
 
 typedef struct request {
   training_request training;
-  const char *data, *model, *init, *tokenizer;
+  const char *data, *model, *init, *tokenizer, *plan;
   bool tokens;
-  uint64_t vocab, seq;
+  uint64_t vocab, seq, compile_budget;
 } request;
+
+// Beside exit codes: the compile budget is used up, a new process goes on.
+enum { START_AGAIN = -1 };
 
 typedef struct job {
   milo_ctx *ctx;
@@ -143,12 +148,32 @@ static int train(const request *r, job *j, milo_train_options *options) {
       milo_train(j->ctx, j->model, j->data.ids, j->data.count, options, &result);
   stop_on_signal(STOPPING);
   if (w.saved != EXIT_OK) return EXIT_FAILED;
+  if (status == MILO_ERR_INTERRUPTED && result.budget_spent) {
+    note("%" PRIu64 " programs compiled: going on in a new process after step %" PRIu64,
+         result.compiles, result.last.step);
+    return START_AGAIN;
+  }
   const training_end end = {.status = status,
                             .result = &result,
                             .stepped = w.save_done,
                             .unit = "tokens",
                             .parameters = parameters};
   return training_finish(j->ctx, &r->training, &end);
+}
+
+static int read_budget(const command *cmd, const request *r, milo_train_options *out) {
+  if (r->compile_budget == NOT_GIVEN) return EXIT_OK;
+  if (r->compile_budget == 0) return usage_error(cmd, "--compile-budget is at least 1");
+  if (!r->training.out) return usage_error(cmd, "--compile-budget needs --out DIR");
+  const char *const read[] = {r->data, r->model, r->init, r->tokenizer};
+  for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
+    struct stat info;
+    if (read[i] && stat(read[i], &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+      return usage_error(cmd, "--compile-budget needs files: a new process reads %s again",
+                         read[i]);
+  }
+  out->compile_budget = r->compile_budget;
+  return EXIT_OK;
 }
 
 int cmd_train(int argc, char **argv) {
@@ -169,7 +194,10 @@ int cmd_train(int argc, char **argv) {
       "  milo train --data tok512.u16 --model stories260K --out out --batch 16 --seq 256\n",
       0,
       0};
-  request r = {.training = training_nothing_given(), .vocab = NOT_GIVEN, .seq = NOT_GIVEN};
+  request r = {.training = training_nothing_given(),
+               .vocab = NOT_GIVEN,
+               .seq = NOT_GIVEN,
+               .compile_budget = NOT_GIVEN};
   const option options[] = {
       {"--data", NULL, OPTION_INPUT, &r.data, "FILE", "text or tokens to train on"},
       {"--tokens", NULL, OPTION_FLAG, &r.tokens, NULL, "--data holds tokens, whatever its name"},
@@ -213,6 +241,10 @@ int cmd_train(int argc, char **argv) {
        "steps (default: --eval-every)"},
       {"--precision", NULL, OPTION_STRING, &r.training.precision, "P", PRECISION_HELP},
       {"--loss-scale", NULL, OPTION_STRING, &r.training.loss_scale, "L", LOSS_SCALE_HELP},
+      {"--plan", NULL, OPTION_STRING, &r.plan, "P", PLAN_HELP},
+      {"--compile-budget", NULL, OPTION_COUNT, &r.compile_budget, "N",
+       "programs a process may compile; then it saves, and a new one goes on (default: any "
+       "number)"},
       {"--device", "-d", OPTION_STRING, &r.training.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
@@ -225,10 +257,17 @@ int cmd_train(int argc, char **argv) {
   if (r.vocab != NOT_GIVEN && (r.vocab < 1 || r.vocab > (1u << 26)))
     return usage_error(&cmd, "--vocab is a number from 1 to %u", 1u << 26);
   milo_train_options train_options = MILO_OPTIONS_INIT(milo_train_options);
+  if (was_started_again()) {  // the folder holds this very run
+    r.training.resume = true;
+    r.training.force = false;
+  }
   code = training_fill(&cmd, &r.training, &train_options);
   if (code != EXIT_OK) return code;
   if (r.seq == 0) return usage_error(&cmd, "--seq is at least 1");
   train_options.seq = r.seq == NOT_GIVEN ? 0 : (size_t)r.seq;
+  code = read_plan(&cmd, r.plan, &train_options.plan);
+  if (code == EXIT_OK) code = read_budget(&cmd, &r, &train_options);
+  if (code != EXIT_OK) return code;
   r.training.json = common.json;
   job j = {.ctx = open_ctx(&common),
            .data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)}};
@@ -251,5 +290,5 @@ int cmd_train(int argc, char **argv) {
   milo_tokenizer_destroy(j.tokenizer);
   milo_model_destroy(j.model);
   milo_ctx_destroy(j.ctx);
-  return code;
+  return code == START_AGAIN ? start_again() : code;
 }

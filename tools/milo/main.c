@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "plan.h"
 
 static const struct {
   const char *name, *summary;
@@ -32,6 +33,7 @@ static int print_help(void) {
 int main(int argc, char **argv) {
   // A write past the limit of a file's size is then an error like any other, with a message.
   signal(SIGXFSZ, SIG_IGN);
+  keep_command_line(argv);
   const char *name = argc < 2 ? "help" : argv[1];
   if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
     printf("milo %s\n", milo_version());
