@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/memory.h"
 #include "base/option_struct.h"
+#include "kernels/read_speed.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -88,6 +90,23 @@ const char *milo_error(const milo_ctx *ctx) {
 const char *milo_version(void) { return MILO_VERSION; }
 const char *milo_ctx_cpu(const milo_ctx *ctx) { return ctx->cpu; }
 int milo_ctx_threads(const milo_ctx *ctx) { return milo_pool_threads(ctx->host.pool); }
+milo_status milo_ctx_read_speed(milo_ctx *ctx, double *out_bytes_per_second) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  enum { BLOCK = 256 << 20, TIMES = 5 };
+  milo_buffer *block = NULL;
+  *out_bytes_per_second = 0;
+  MILO_TRY(milo_buffer_alloc(BLOCK, diag, &block));
+  void *data = milo_buffer_map(block, MILO_READ_WRITE);
+  if (data != NULL) {
+    memset(data, 1, BLOCK);  // pages that nobody wrote to may all be one page of zeros
+    *out_bytes_per_second = milo_read_speed(ctx->host.pool, data, BLOCK, TIMES);
+  }
+  const milo_status status = data ? milo_buffer_unmap(block, data, MILO_READ_WRITE)
+                                  : milo_memory_fail("a measurement", BLOCK, diag);
+  milo_buffer_release(block);
+  return status;
+}
+
 void milo_free(void *memory) { free(memory); }
 
 const char *milo_device_name(size_t index) {

@@ -6,6 +6,7 @@
 #include <milo/milo.h>
 
 #include "base/rng.h"
+#include "device/buffer.h"
 #include "model/blocks.h"
 #include "model/model.h"
 #include "tap.h"
@@ -220,6 +221,105 @@ static void test_logits(void) {
     }
 }
 
+// Reading a prompt leaves no copy of a weight, and the number of threads changes no bit.
+static void test_no_copies(void) {
+  milo_ctx *const usual = ctx;
+  for (int k = 1; k < FORMS; k++) {
+    float *logits[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+      milo_ctx_options options = MILO_OPTIONS_INIT(milo_ctx_options);
+      options.threads = i ? 3 : 1;
+      if (!CHECK(milo_ctx_create(&options, &ctx) == MILO_OK)) return;
+      const milo_model_config config = config_of(0);
+      milo_model *model = make_model(&config);
+      CHECK(milo_model_store(ctx, model, forms[k].dtype, forms[k].group) == MILO_OK);
+      logits[i] = logits_of(model, "cpu", MILO_BF16, true);
+      free(logits_of(model, "cpu", MILO_FP32, false));
+      for (size_t p = 0; p < model->params.count; p++)
+        CHECK(model->params.items[p].buffer->packed == NULL);
+      milo_model_destroy(model);
+      milo_ctx_destroy(ctx);
+    }
+    CHECK(memcmp(logits[0], logits[1], READ * VOCAB * sizeof(float)) == 0);
+    free(logits[0]);
+    free(logits[1]);
+  }
+  ctx = usual;
+}
+
+// ---- products with int8 weights ----
+
+static void fill_input(milo_kernel *kernel, const char *name, milo_dtype dtype, size_t count,
+                       uint64_t seed) {
+  milo_buffer *buffer = NULL;
+  const size_t bytes = count * milo_dtype_bits(dtype) / 8;
+  if (!CHECK(milo_buffer_create(ctx, bytes, &buffer) == MILO_OK)) return;
+  void *data = milo_buffer_map(buffer, MILO_WRITE);
+  for (size_t i = 0; i < count; i++)
+    milo_number_store(dtype, data, i,
+                      dtype == MILO_INT8 ? (double)milo_rng_below(seed, 0, i, 256) - 128
+                                         : 2 * milo_rng_uniform(seed, 0, i) - 1);
+  CHECK(milo_buffer_unmap(buffer, data, MILO_WRITE) == MILO_OK);
+  CHECK(milo_kernel_bind(kernel, name, buffer) == MILO_OK);
+  milo_buffer_release(buffer);
+}
+
+// y = (x w^T + b) * (x v^T), w and v of int8 [n, k] with scales [n, groups].
+static float *multiply(const char *device, int m, int n, int k, int groups) {
+  static const char pattern[] =
+      "program(1.3) { func main<ios18>(tensor<fp32, [%d,%d]> x, tensor<int8, [%d,%d]> d, "
+      "tensor<fp32, [%d,%d]> s, tensor<int8, [%d,%d]> e, tensor<fp32, [%d]> b) {"
+      "tensor<fp32, [%d,%d]> w = scale_blocks(data = d, scale = s)[name = string(\"w\")];"
+      "tensor<fp32, [%d,%d]> p = linear(x = x, weight = w, bias = b)[name = string(\"p\")];"
+      "tensor<fp32, [%d,%d]> v = scale_blocks(data = e, scale = s)[name = string(\"v\")];"
+      "tensor<fp32, [%d,%d]> q = matmul(x = x, y = v, transpose_y = bool(true))"
+      "[name = string(\"q\")];"
+      "tensor<fp32, [%d,%d]> y = mul(x = p, y = q)[name = string(\"y\")]; } -> (y); }";
+  char text[2048];
+  snprintf(text, sizeof text, pattern, m, k, n, k, n, groups, n, k, n, n, k, m, n, n, k, m, n, m,
+           n);
+  milo_program *program = NULL;
+  milo_kernel *kernel = NULL;
+  milo_compile_options options = MILO_OPTIONS_INIT(milo_compile_options);
+  options.device = device;
+  float *out = calloc((size_t)(m * n) + 1, sizeof *out);
+  if (!CHECK(milo_program_parse(ctx, text, strlen(text), "int8.mil", NULL, &program) == MILO_OK) ||
+      !CHECK(milo_compile(ctx, program, &options, &kernel) == MILO_OK)) {
+    printf("# %s\n", milo_error(ctx));
+    return out;
+  }
+  fill_input(kernel, "x", MILO_FP32, (size_t)(m * k), 1);
+  fill_input(kernel, "d", MILO_INT8, (size_t)(n * k), 2);
+  fill_input(kernel, "e", MILO_INT8, (size_t)(n * k), 3);
+  fill_input(kernel, "s", MILO_FP32, (size_t)(n * groups), 4);
+  fill_input(kernel, "b", MILO_FP32, (size_t)n, 5);
+  CHECK(milo_kernel_run(kernel) == MILO_OK);
+  CHECK(milo_buffer_read(milo_kernel_buffer(kernel, "y"), 0, out, (size_t)(m * n) * sizeof *out) ==
+        MILO_OK);
+  milo_kernel_destroy(kernel);
+  milo_program_destroy(program);
+  return out;
+}
+
+// Few rows and many, groups of all sizes, panels' ends and blocks of depth.
+static void test_products(void) {
+  static const struct {
+    int m, n, k, groups;
+  } sizes[] = {{1, 1, 1, 1},    {1, 67, 33, 1},  {8, 5, 64, 4},     {9, 35, 33, 11},
+               {8, 33, 96, 32}, {20, 70, 30, 6}, {13, 97, 1700, 5}, {300, 40, 48, 48}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    const int m = sizes[i].m, n = sizes[i].n, k = sizes[i].k;
+    float *wanted = multiply("ref", m, n, k, sizes[i].groups);
+    float *got = multiply("cpu", m, n, k, sizes[i].groups);
+    // Two sums of k terms of up to 128, multiplied.
+    const double sum = 128.0 * k + 1, bound = 2 * sum * (k + 8) * 0x1p-24 * sum;
+    for (int j = 0; j < m * n; j++)
+      if (!CHECK_NEAR((double)got[j], (double)wanted[j], bound / 50)) break;
+    free(wanted);
+    free(got);
+  }
+}
+
 // A cache in 16 bits: half the memory, and what rounding keys and values to it costs.
 static void test_cache(void) {
   static const milo_dtype caches[] = {MILO_FP16, MILO_BF16};
@@ -332,6 +432,8 @@ int main(void) {
   RUN(test_quantize);
   RUN(test_store);
   RUN(test_logits);
+  RUN(test_no_copies);
+  RUN(test_products);
   RUN(test_cache);
   RUN(test_types_show);
   RUN(test_refused);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_generate.h"
 #include "cmd.h"
 #include "plan.h"
 #include "precision.h"
@@ -111,36 +112,54 @@ static milo_status train(const request *r, milo_ctx *ctx) {
   return status;
 }
 
+#define UNSET UINT64_MAX
+
 int cmd_bench(int argc, char **argv) {
   static const command cmd = {
       "bench",
-      "bench train MODEL [options]",
-      "Times optimizer steps (forward, backward, AdamW) on random tokens, after one step that is\n"
-      "not counted. MODEL is a built-in model's name or a description file.",
-      "  milo bench train stories110M --batch 8 --seq 256 --steps 3 --precision fp32 --json\n",
+      "bench train|generate MODEL [options]",
+      "train: times optimizer steps (forward, backward, AdamW) on random tokens, after one step\n"
+      "that is not counted. generate: times reading a prompt and then N tokens one by one, beside\n"
+      "what reading weights and cache from memory allows, which is measured too. MODEL is a\n"
+      "built-in model's name or a description file; its weights are random.",
+      "  milo bench train stories110M --batch 8 --seq 256 --steps 3 --precision fp32 --json\n"
+      "  milo bench generate stories110M --weights int8 --prompt 64 --steps 200 --json\n",
       2,
       2};
   request r = {.device = "cpu",
                .precision = "fp32",
                .plan_name = "fused",
                .batch = 8,
-               .steps = 3,
+               .steps = UNSET,
                .accumulate = 1};
+  generate_bench g = {.prompt = 64};
   const option options[] = {
       {"--batch", "-b", OPTION_COUNT, &r.batch, "B", "sequences a step (default 8)"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
-      {"--steps", "-n", OPTION_COUNT, &r.steps, "N", "steps that are timed (default 3)"},
+      {"--steps", "-n", OPTION_COUNT, &r.steps, "N",
+       "steps that are timed (default 3; of generate 100)"},
       {"--accumulate", NULL, OPTION_COUNT, &r.accumulate, "N", "micro-batches a step (default 1)"},
       {"--precision", NULL, OPTION_STRING, &r.precision, "P", PRECISION_HELP},
       {"--plan", NULL, OPTION_STRING, &r.plan_name, "P", PLAN_HELP},
       {"--seed", "-s", OPTION_COUNT, &r.seed, "S", "of weights and tokens (default 0)"},
+      {"--prompt", NULL, OPTION_COUNT, &g.prompt, "N",
+       "generate: tokens read at once (default 64)"},
+      STORAGE_OPTIONS(&g.storage),
+      CACHE_OPTION(&g.storage),
       {"--device", "-d", OPTION_STRING, &r.device, "NAME", "cpu or ref (default cpu)"},
       {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
-  if (strcmp(argv[0], "train") != 0)
-    return usage_error(&cmd, "'%s' cannot be timed, only train", argv[0]);
+  const bool generates = strcmp(argv[0], "generate") == 0;
+  if (!generates && strcmp(argv[0], "train") != 0)
+    return usage_error(&cmd, "'%s' cannot be timed, only train and generate", argv[0]);
+  if (r.steps == UNSET) r.steps = generates ? 100 : 3;
+  if (!g.prompt || g.prompt > 1000000)
+    return usage_error(&cmd, "--prompt is a whole number from 1 to 1000000");
+  if (storage_problem(&g.storage)) return usage_error(&cmd, "%s", storage_problem(&g.storage));
+  if (!generates && (g.storage.weights || g.storage.cache))
+    return usage_error(&cmd, "--weights and --cache go with generate");
   code = read_precision(&cmd, r.precision, &r.stored);
   if (code == EXIT_OK) code = read_plan(&cmd, r.plan_name, &r.plan);
   if (code != EXIT_OK) return code;
@@ -152,7 +171,12 @@ int cmd_bench(int argc, char **argv) {
   milo_ctx *ctx = open_ctx(&common);
   if (!ctx) return EXIT_FAILED;
   stop_on_signal(STOPPING);
-  const milo_status status = train(&r, ctx);
+  g.model = r.model;
+  g.device = r.device;
+  g.steps = r.steps;
+  g.seed = r.seed;
+  g.json = r.json;
+  const milo_status status = generates ? bench_generate(&g, ctx) : train(&r, ctx);
   code = status == MILO_OK ? finish_stdout() : fail_with(ctx, status);
   milo_ctx_destroy(ctx);
   return code;

@@ -194,6 +194,11 @@ milo_emit_fn milo_emit_elementwise, milo_emit_silu_gate_grad, milo_emit_matmul, 
 // By the definition of the operation, on dense copies.
 void milo_emit_reference(milo_code *c, const milo_op *op);
 
+// Products of few rows, or with int8 weights, and attention of few queries (few.c): tried before the
+// table.
+milo_emit_fn milo_emit_few_product, milo_emit_few_attention;
+// Leaves scale_blocks to the product that reads it, where that can be.
+bool milo_few_defers(milo_code *c, const milo_op *op);
 // Leaves an elementwise operation to the loop of the one that uses it, where that can be.
 bool milo_elementwise_defers(milo_code *c, const milo_op *op);
 

@@ -70,7 +70,10 @@ static void emit(milo_code *c, const milo_op *op) {
     for (size_t i = 0; i < op->result_count; ++i) milo_code_set(c, op->results[i], &views[i]);
     return;
   }
-  if (milo_elementwise_defers(c, op)) return;
+  if (milo_few_defers(c, op) || milo_elementwise_defers(c, op)) return;
+  const bool product = op->code == MILO_OP_matmul || op->code == MILO_OP_linear;
+  if (product && milo_emit_few_product(c, op)) return;
+  if (op->code == MILO_OP_attention && milo_emit_few_attention(c, op)) return;
   milo_emit_fn *fast = milo_cpu_emitters[op->code];
   if (fast && fast(c, op)) return;
   milo_emit_reference(c, op);

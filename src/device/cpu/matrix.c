@@ -82,7 +82,12 @@ static void keep(const milo_code *c, product *p, milo_side side) {
   const int64_t *steps = side == MILO_LEFT ? p->a_steps : p->b_steps;
   bool one = p->g.batch == 1 || (side == MILO_LEFT ? p->g.a_step : p->g.b_step) == 0;
   for (int i = 0; i < p->outer; ++i) one = one && (steps[i] == 0 || p->dims[i] == 1);
-  p->keeps[side] = one && milo_gemm_packs(&c->device->exec, &p->g, side);
+  // Of a weight that is stored in 16 bits and computed with in fp32, a copy would be wider.
+  const milo_dtype own = side == MILO_LEFT ? p->a.dtype : p->b.dtype;
+  const milo_dtype other = side == MILO_LEFT ? p->b.dtype : p->a.dtype;
+  const milo_dtype packed = milo_exec_product(&c->device->exec, p->g.mode)->packed;
+  const bool wider = own != MILO_FP32 && other == MILO_FP32 && packed == MILO_FP32;
+  p->keeps[side] = one && !wider && milo_gemm_packs(&c->device->exec, &p->g, side);
   p->inputs[side] = b->index;
 }
 
