@@ -524,7 +524,7 @@ static inline double kc_check(milo_device *device, milo_kernel_id id, const milo
   milo_program *program = milo_program_create();
   milo_func *func = NULL;
   milo_run *run = NULL;
-  milo_status status = milo_plan_kernel_build(program, id, shape, model, 0, 0, &diag, &func);
+  milo_status status = milo_plan_kernel_build(program, id, shape, model, 0, &diag, &func);
   if (status == MILO_OK) status = milo_run_compile(device, func, NULL, &diag, &run);
   milo_program_destroy(program);
   if (status == MILO_OK) status = milo_run_execute(run, inputs, outputs, &diag);

@@ -769,6 +769,48 @@ MILO_API MILO_MUST_USE milo_status milo_train(milo_ctx *ctx, milo_model *model, 
                                               size_t count, const milo_train_options *options,
                                               milo_train_result *out_result);
 
+/* ---- programs of a plan -----------------------------------------------------------------------
+ */
+
+/* A tensor that a program's packed input or output holds: a rectangle of it. */
+typedef struct milo_part_info {
+  const char *name;
+  bool output;
+  bool weight; /* staged into the input */
+  int64_t channel, column, channels, columns;
+} milo_part_info;
+
+/* One program of a plan; strings and arrays live as long as the call that gives it. */
+typedef struct milo_plan_program {
+  const char *name, *what;
+  size_t compiles;         /* of a model, in a step of the plan; 0: offered beside it */
+  size_t part, part_count; /* a classifier that takes several programs: which of them */
+  uint64_t input_bytes, output_bytes;
+  uint64_t flops; /* of matrix products and convolutions: 2 a term */
+  size_t weights; /* baked into the program */
+  uint64_t weight_bytes;
+  const milo_part_info *parts; /* of packed inputs and outputs */
+  size_t count_of_parts;
+  const milo_program *program; /* borrowed; without the model its weights are references */
+} milo_plan_program;
+
+typedef struct milo_plan_list_options {
+  size_t struct_bytes;
+  milo_train_plan plan;
+  bool blocks;  /* building blocks of dynamic and static instead of the plan's programs */
+  size_t seq;   /* default: the model's */
+  size_t batch; /* of fused, default 1 */
+  milo_precision precision; /* default: fused fp32, the others fp16 */
+  const milo_model *model;  /* weights to bake; NULL: none */
+  size_t layer;             /* whose */
+  /* A failure ends the list with that status. */
+  milo_status (*each)(void *user, const milo_plan_program *program);
+  void *user;
+} milo_plan_list_options;
+/* Calls each for every program that a training step of such a model is cut into. */
+MILO_API MILO_MUST_USE milo_status milo_plan_list(milo_ctx *ctx, const milo_model_config *config,
+                                                  const milo_plan_list_options *options);
+
 /* ---- training any program ---------------------------------------------------------------------
  */
 

@@ -11,7 +11,6 @@
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "train/folder.h"
-#include "train/plan.h"
 #include "train/train.h"
 
 milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
@@ -113,22 +112,6 @@ milo_status milo_eval(milo_ctx *ctx, const milo_model *model, const uint32_t *id
   milo_device *device = NULL;
   MILO_TRY(milo_ctx_device(ctx, options.device, &device));
   return milo_eval_run(device, model, ids, count, &options, diag, out_result);
-}
-
-static const milo_plan_type *plan_at(size_t plan) {
-  size_t i = 1;
-  while (i < plan && milo_plan_types[i - 1]) i++;
-  return i == plan ? milo_plan_types[i - 1] : NULL;
-}
-
-const char *milo_plan_name(size_t plan) {
-  const milo_plan_type *type = plan_at(plan);
-  return type ? type->name : NULL;
-}
-
-const char *milo_plan_summary(size_t plan) {
-  const milo_plan_type *type = plan_at(plan);
-  return type ? type->summary : NULL;
 }
 
 milo_status milo_train_check(milo_ctx *ctx, const milo_train_options *given) {

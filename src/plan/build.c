@@ -144,7 +144,7 @@ milo_value *milo_kernel_linear(milo_kernel_builder *k, milo_value *x, milo_tenso
   if (k->b.status != MILO_OK) return NULL;
   int64_t out = t.type.dims[transposed], in = t.type.dims[!transposed], first = 0;
   if (id == MILO_TENSOR_classifier) {
-    first = (int64_t)k->part * k->shape->rows;
+    first = k->shape->first_row;
     out = milo_plan_extent(k->shape, MILO_EXTENT_R);
   }
   const milo_type type = milo_type_tensor(dtype_of(k), 4, (const int64_t[]){out, in, 1, 1});
@@ -432,8 +432,7 @@ static void finish(milo_kernel_builder *k, milo_func *f) {
 
 milo_status milo_plan_kernel_build(milo_program *program, milo_kernel_id id,
                                    const milo_plan_shape *shape, const milo_model *model,
-                                   size_t layer, size_t part, milo_diag *diag,
-                                   milo_func **out_func) {
+                                   size_t layer, milo_diag *diag, milo_func **out_func) {
   static milo_kernel_emit *const emit[MILO_KERNEL_COUNT] = {
 #define KERNEL(name, ...) [MILO_KERNEL_##name] = milo_kernel_emit_##name,
 #include "plan/kernels.def"
@@ -444,8 +443,7 @@ milo_status milo_plan_kernel_build(milo_program *program, milo_kernel_id id,
                            .kernel = milo_plan_kernel_get(id),
                            .shape = shape,
                            .model = model,
-                           .layer = layer,
-                           .part = part};
+                           .layer = layer};
   k.in = milo_plan_layout(shape, k.kernel, false);
   k.out = milo_plan_layout(shape, k.kernel, true);
   add_build_info(program);

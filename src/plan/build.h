@@ -14,7 +14,7 @@ typedef struct milo_kernel_builder {
   const milo_plan_kernel *kernel;
   const milo_plan_shape *shape;
   const milo_model *model;  // NULL: weights are references
-  size_t layer, part;
+  size_t layer;
   milo_layout in, out;
   milo_value *inputs[MILO_KERNEL_MAX_PARTS];  // of packed inputs the first
   milo_value *outputs[MILO_KERNEL_MAX_PARTS];

@@ -67,6 +67,7 @@ typedef struct milo_plan_shape {
   int64_t seq;
   milo_dtype dtype;       // MILO_FP16 or MILO_FP32: of inputs, outputs and weights
   int64_t rows;           // of the classifier a program, see milo_plan_classifier_rows
+  int64_t first_row;      // of them: where the program's begin
   const milo_host *host;  // whose threads and conversions bake weights; NULL: plain, one thread
 } milo_plan_shape;
 int64_t milo_plan_extent(const milo_plan_shape *shape, milo_extent extent);
@@ -95,10 +96,10 @@ milo_region milo_layout_region(const milo_layout *layout, const char *name);
 // Adds the kernel's function to program (empty): "main", with the packed input "input" and output
 // "output", or, if they are apart, "p00_<part>", "p01_<part>", ...: devices that bind by name in
 // alphabetical order then bind in order. Weights come from a layer of model (any layer for those of
-// no layer; part: which rows of the classifier); NULL: they are blob references without data.
+// no layer); NULL: they are blob references without data.
 MILO_MUST_USE milo_status milo_plan_kernel_build(milo_program *program, milo_kernel_id id,
                                                  const milo_plan_shape *shape,
-                                                 const milo_model *model, size_t layer, size_t part,
+                                                 const milo_model *model, size_t layer,
                                                  milo_diag *diag, milo_func **out_func);
 
 // Floating-point operations of the function's matrix products and convolutions, 2 a term.

@@ -111,8 +111,8 @@ void milo_kernel_emit_classifier_bwd(milo_kernel_builder *k) {
     const int64_t count = first + each < rows ? each : rows - first;
     const milo_type type =
         milo_type_tensor(k->shape->dtype, 4, (const int64_t[]){1, 1, dim, count});
-    milo_value *weight = milo_kernel_baked(k, MILO_TENSOR_classifier, true,
-                                           (int64_t)k->part * k->shape->rows + first, &type);
+    milo_value *weight =
+        milo_kernel_baked(k, MILO_TENSOR_classifier, true, k->shape->first_row + first, &type);
     milo_value *piece = count < rows ? milo_kernel_slice(k, dlogits, 1, first, count) : dlogits;
     piece = milo_kernel_reshape(k, piece, 1, 1, count, seq);
     piece = milo_b_matmul(b, weight, piece, false, false);

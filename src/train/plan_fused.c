@@ -9,7 +9,7 @@
 //
 // The layer's programs come from automatic differentiation of the model's block. All buffers are
 // allocated when the plan is made; a step allocates nothing.
-#include "train/plan.h"
+#include "train/plan_fused.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -75,25 +75,36 @@ static milo_status source_of(const milo_executable *forward, const char *name, s
                    "training: the backward program reads '%s', which forward does not give", name);
 }
 
-// The layer's forward and backward functions, compiled; fills plan->sources.
-static milo_status compile_layer_in(fused *p, milo_device *device, milo_program *program,
-                                    size_t batch, size_t seq, milo_diag *diag) {
+milo_status milo_fused_build_layer(milo_device *device, milo_program *program,
+                                   const milo_model_config *config, size_t batch, size_t seq,
+                                   bool accumulate, milo_precision precision, milo_diag *diag,
+                                   milo_fused_layer *out) {
   milo_func *func = NULL;
-  MILO_TRY(milo_block_layer(program, &p->model->config, NULL, (int64_t)batch, (int64_t)seq, diag,
-                            &func));
-  milo_value *wrt[1 + MILO_TENSOR_COUNT];
-  const size_t count = func->body->param_count;
+  MILO_TRY(milo_block_layer(program, config, NULL, (int64_t)batch, (int64_t)seq, diag, &func));
+  milo_value **wrt = out->wrt;
+  const size_t count = out->count = func->body->param_count;
   for (size_t i = 0; i < count; i++) wrt[i] = func->body->params[i];
   MILO_TRY(milo_autodiff(func, wrt, count, diag));
   assert(func->body->param_count == count + 1 && func->body->output_count == count + 1);
-  const char *seed_name = func->body->params[count]->name;
+  out->seed = func->body->params[count]->name;
   size_t seeds = 1;
-  for (size_t i = 1; p->accumulate && i < count; i++, seeds++)
+  for (size_t i = 1; accumulate && i < count; i++, seeds++)
     MILO_TRY(milo_block_add_sum(func, i + 1, wrt[i]->name, diag));
-  MILO_TRY(milo_device_narrow(device, func, p->precision, diag));
-  milo_func *forward = NULL, *backward = NULL;
-  MILO_TRY(milo_split_grad(func, seeds, count, "layer_forward", "layer_backward", diag, &forward,
-                           &backward));
+  MILO_TRY(milo_device_narrow(device, func, precision, diag));
+  return milo_split_grad(func, seeds, count, "layer_forward", "layer_backward", diag, &out->forward,
+                         &out->backward);
+}
+
+// The layer's forward and backward functions, compiled; fills plan->sources.
+static milo_status compile_layer_in(fused *p, milo_device *device, milo_program *program,
+                                    size_t batch, size_t seq, milo_diag *diag) {
+  milo_fused_layer layer;
+  MILO_TRY(milo_fused_build_layer(device, program, &p->model->config, batch, seq, p->accumulate,
+                                  p->precision, diag, &layer));
+  milo_func *const forward = layer.forward, *const backward = layer.backward;
+  milo_value *const *wrt = layer.wrt;
+  const size_t count = layer.count;
+  const char *seed_name = layer.seed;
   const milo_executable_options forward_options = {.roles = milo_block_layer_roles,
                                                    .numeric = milo_precision_numeric(p->precision)};
   MILO_TRY(milo_run_compile(device, forward, &forward_options, diag, &p->forward));
@@ -140,11 +151,8 @@ static milo_status compile_layer(fused *p, milo_device *device, size_t batch, si
   return status;
 }
 
-// sum [V, D] (donated), tokens [N], dx [N, D] -> sum with the rows added.
-static milo_status compile_embed_backward(fused *p, milo_device *device, milo_diag *diag) {
-  const milo_model_config *c = &p->model->config;
-  const int64_t rows = (int64_t)p->rows;
-  milo_program *program = milo_program_create();
+milo_status milo_fused_build_embed_backward(milo_program *program, const milo_model_config *c,
+                                            int64_t rows, milo_diag *diag, milo_func **out_func) {
   milo_func *func = milo_program_add_func(program, "embed_backward", "ios18");
   milo_value *sum = milo_func_add_param(
       func, "sum", milo_type_tensor(MILO_FP32, 2, (const int64_t[]){c->vocab, c->dim}));
@@ -155,9 +163,18 @@ static milo_status compile_embed_backward(fused *p, milo_device *device, milo_di
   milo_value *out = EMIT(&b, scatter, {"data", sum}, {"indices", tokens}, {"updates", dx},
                          {"axis", milo_b_int(&b, 0)}, {"mode", milo_b_string(&b, "add")});
   if (b.status == MILO_OK) milo_func_add_output(func, out);
+  *out_func = func;
+  return b.status;
+}
+
+static milo_status compile_embed_backward(fused *p, milo_device *device, milo_diag *diag) {
+  milo_program *program = milo_program_create();
+  milo_func *func = NULL;
+  const milo_status status =
+      milo_fused_build_embed_backward(program, &p->model->config, (int64_t)p->rows, diag, &func);
   static const milo_alias alias = {0, 0};
   const milo_executable_options options = {.aliases = &alias, .alias_count = 1};
-  return milo_run_build(device, program, b.status, func, &options, diag, &p->embed_backward);
+  return milo_run_build(device, program, status, func, &options, diag, &p->embed_backward);
 }
 
 static milo_status compile_heads(fused *p, milo_device *device, size_t micro_batches,

@@ -65,8 +65,7 @@ milo_status milo_packed_compile(milo_packed_plan *p, milo_kernel_id id, size_t l
   milo_func *func = NULL;
   milo_run_destroy(k->runs[layer]);
   k->runs[layer] = NULL;
-  milo_status status =
-      milo_plan_kernel_build(program, id, &p->shape, p->model, layer, 0, diag, &func);
+  milo_status status = milo_plan_kernel_build(program, id, &p->shape, p->model, layer, diag, &func);
   if (status == MILO_OK) status = milo_run_compile(p->device, func, NULL, diag, &k->runs[layer]);
   p->base.compiles += status == MILO_OK;
   milo_program_destroy(program);

@@ -21,9 +21,10 @@ int main() {
   milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
   milo_generate_options generate = MILO_OPTIONS_INIT(milo_generate_options);
   milo_train_options train = MILO_OPTIONS_INIT(milo_train_options);
+  milo_plan_list_options list = MILO_OPTIONS_INIT(milo_plan_list_options);
   const bool all = is_initialized(ctx) && is_initialized(grad) && is_initialized(optimize) &&
                    is_initialized(compile) && is_initialized(config) && is_initialized(generate) &&
-                   is_initialized(train) && is_initialized(at_file_scope);
+                   is_initialized(train) && is_initialized(list) && is_initialized(at_file_scope);
   train.steps = 3;
   return all && train.steps == 3 ? 0 : 1;
 }

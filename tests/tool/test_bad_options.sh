@@ -19,7 +19,7 @@ declare -A call=(
   [check]="block.mil" [fmt]="block.mil" [info]="block.mil" [run]="block.mil" [ops]=""
   [grad]="block.mil" [opt]="block.mil" [tokenize]="encode text.txt -t tok.bin" [stories]="-n 1"
   [train]="--data data.u16 --model tiny.json" [generate]="run" [eval]="run --data data.u16"
-  [bench]="train tiny.json" [demo]="" [fit]="net.mil --data x=x.npy --loss y"
+  [bench]="train tiny.json" [demo]="" [kernels]="tiny.json --plan dynamic" [fit]="net.mil --data x=x.npy --loss y"
 )
 for command in $commands; do
   if [ -z "${call[$command]+set}" ]; then
