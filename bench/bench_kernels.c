@@ -172,9 +172,12 @@ static void run_heads(const bench *b, const void *args) {
 
 static void attention(bench *b, size_t batch, size_t nh, size_t kv, size_t head) {
   enum { S = 256 };
-  const milo_heads q = {(ptrdiff_t)(S * nh * head), (ptrdiff_t)head, (ptrdiff_t)(nh * head)};
-  const milo_heads k = {(ptrdiff_t)(S * kv * head), (ptrdiff_t)head, (ptrdiff_t)(kv * head)};
-  heads h = {.a = {batch, nh, kv, S, S, head, 0.125f, true, q, k, k, q, q, q, k, k}};
+  const milo_heads q = {(ptrdiff_t)(S * nh * head), (ptrdiff_t)head, (ptrdiff_t)(nh * head),
+                        MILO_FP32};
+  const milo_heads k = {(ptrdiff_t)(S * kv * head), (ptrdiff_t)head, (ptrdiff_t)(kv * head),
+                        MILO_FP32};
+  heads h = {
+      .a = {batch, nh, kv, S, S, head, 0.125f, true, MILO_NUMERIC_EXACT, q, k, k, q, q, q, k, k}};
   b->set = b->exec.rows->name;
   h.lse = memory(batch * nh * S * sizeof(float));
   h.workspace = memory(milo_attention_grad_workspace_bytes(&b->exec, &h.a));

@@ -14,24 +14,23 @@ typedef struct heads_op {
   bool has_position;
 } heads_op;
 
-// The operand in fp32 with contiguous heads.
+// The operand with contiguous heads, as it is stored.
 static milo_view heads_in(milo_code *c, const milo_op *op, const char *name) {
-  milo_view v = milo_code_in(c, op, name);
-  v = milo_code_f32(c, &v);
+  const milo_view v = milo_code_stored(c, milo_op_in(op, name));
   return v.dims[3] == 1 || v.strides[3] == 1 ? v : milo_code_dense(c, &v);
 }
 
 static milo_heads steps_of(const milo_view *v) {
-  return (milo_heads){v->strides[0], v->strides[1], v->strides[2]};
+  return (milo_heads){v->strides[0], v->strides[1], v->strides[2], v->dtype};
 }
 
 // New memory for a result [B, NH, S, HD].
 static milo_view heads_out(milo_code *c, const milo_op *op, size_t i) {
   const milo_value *value = op->results[i];
   const int64_t *d = value->type.dims;
-  if (c->is_output[value->id]) return milo_code_result_f32(c, op, i);
+  if (milo_code_hands_out(c, op, i)) return milo_code_result(c, op, i);
   const int64_t order[4] = {0, 2, 1, 3}, dims[4] = {d[0], d[2], d[1], d[3]};
-  const milo_view v = milo_code_new(c, MILO_FP32, 4, dims);
+  const milo_view v = milo_code_new(c, milo_code_store_dtype(c, op, i), 4, dims);
   return milo_view_transpose(&v, order);
 }
 
@@ -46,14 +45,16 @@ static heads_op *start(milo_code *c, const milo_op *op) {
   const milo_value *q = milo_op_in(op, "query"), *k = milo_op_in(op, "key");
   if (!milo_cpu_float(q->type.dtype)) return NULL;
   heads_op *a = MILO_NEW(&c->arena, heads_op);
-  a->a = (milo_attention){.batch = (size_t)q->type.dims[0],
-                          .heads = (size_t)q->type.dims[1],
-                          .kv_heads = (size_t)k->type.dims[1],
-                          .queries = (size_t)q->type.dims[2],
-                          .keys = (size_t)k->type.dims[2],
-                          .head = (size_t)q->type.dims[3],
-                          .scale = (float)milo_op_float(op, "scale"),
-                          .causal = milo_op_bool(op, "causal")};
+  a->a = (milo_attention){
+      .batch = (size_t)q->type.dims[0],
+      .heads = (size_t)q->type.dims[1],
+      .kv_heads = (size_t)k->type.dims[1],
+      .queries = (size_t)q->type.dims[2],
+      .keys = (size_t)k->type.dims[2],
+      .head = (size_t)q->type.dims[3],
+      .scale = (float)milo_op_float(op, "scale"),
+      .causal = milo_op_bool(op, "causal"),
+      .mode = c->options->numeric == MILO_NUMERIC_BF16 ? MILO_NUMERIC_BF16 : MILO_NUMERIC_EXACT};
   if (a->a.kv_heads == 0 || a->a.head == 0) return NULL;
   a->q = heads_in(c, op, "query");
   a->k = heads_in(c, op, "key");
@@ -94,7 +95,7 @@ bool milo_emit_attention(milo_code *c, const milo_op *op) {
   milo_code_writes(c, &a->lse);
   milo_code_add_step(c, op, run_attention, a,
                      milo_attention_workspace_bytes(&c->device->exec, &a->a));
-  milo_code_finish(c, op, 0, &a->out);
+  milo_code_set(c, op->results[0], &a->out);
   milo_code_finish(c, op, 1, &a->lse);
   return true;
 }
@@ -133,9 +134,9 @@ bool milo_emit_attention_grad(milo_code *c, const milo_op *op) {
   milo_code_writes(c, &a->dv);
   milo_code_add_step(c, op, run_attention_grad, a,
                      milo_attention_grad_workspace_bytes(&c->device->exec, &a->a));
-  milo_code_finish(c, op, 0, &a->dq);
-  milo_code_finish(c, op, 1, &a->dk);
-  milo_code_finish(c, op, 2, &a->dv);
+  milo_code_set(c, op->results[0], &a->dq);
+  milo_code_set(c, op->results[1], &a->dk);
+  milo_code_set(c, op->results[2], &a->dv);
   return true;
 }
 
@@ -153,16 +154,18 @@ typedef struct rope_op {
 typedef struct rope_job {
   const rope_op *a;
   const milo_rows *kernels;
-  const float *x, *cosine, *sine;
-  float *out;
+  const void *x;
+  const float *cosine, *sine;
+  void *out;
+  float *rooms;
 } rope_job;
 
 static void rope_task(void *user, size_t t, int worker) {
-  (void)worker;
   const rope_job *w = user;
   const rope_op *a = w->a;
   const milo_view *x = &a->line_x, *out = &a->line_out;
   const size_t n = (size_t)a->x.dims[a->x.rank - 1], pairs = n / 2;
+  float *room = w->rooms + (size_t)worker * n;
   size_t line = t * a->per_task;
   const size_t end = line + a->per_task < a->lines ? line + a->per_task : a->lines;
   for (; line < end; ++line) {
@@ -175,8 +178,11 @@ static void rope_task(void *user, size_t t, int worker) {
       to += (ptrdiff_t)at * out->strides[i];
       if (i == a->row_axis) row = at;
     }
-    w->kernels->rope(w->out + to, w->x + from, w->cosine + row * pairs, w->sine + row * pairs, n,
-                     a->sign, a->half);
+    const float *in = milo_row_load(w->kernels, w->x, a->x.dtype, from, n, room);
+    float *turned = milo_row_target(w->out, a->out.dtype, to, room);
+    w->kernels->rope(turned, in, w->cosine + row * pairs, w->sine + row * pairs, n, a->sign,
+                     a->half);
+    milo_row_store(w->kernels, w->out, a->out.dtype, to, n, turned);
   }
 }
 
@@ -187,7 +193,8 @@ static milo_status run_rope(const milo_cpu_run *run, const void *args) {
                 .x = milo_view_data(run, &a->x),
                 .cosine = milo_view_data(run, &a->cosine),
                 .sine = milo_view_data(run, &a->sine),
-                .out = milo_view_data(run, &a->out)};
+                .out = milo_view_data(run, &a->out),
+                .rooms = run->workspace};
   milo_pool_run(run->exec->pool, (a->lines + a->per_task - 1) / a->per_task, rope_task, &w);
   return MILO_OK;
 }
@@ -197,9 +204,8 @@ bool milo_emit_rope(milo_code *c, const milo_op *op) {
   if (!milo_cpu_float(result->type.dtype) || result->type.rank < 2) return false;
   const int rank = result->type.rank;
   rope_op *a = MILO_NEW(&c->arena, rope_op);
-  milo_view x = milo_code_in(c, op, "x"), cosine = milo_code_in(c, op, "cos");
+  milo_view x = milo_code_stored(c, milo_op_in(op, "x")), cosine = milo_code_in(c, op, "cos");
   milo_view sine = milo_code_in(c, op, "sin");
-  x = milo_code_f32(c, &x);
   if (x.dims[rank - 1] != 1 && x.strides[rank - 1] != 1) x = milo_code_dense(c, &x);
   a->cosine = milo_code_dense_f32(c, &cosine);
   a->sine = milo_code_dense_f32(c, &sine);
@@ -207,7 +213,7 @@ bool milo_emit_rope(milo_code *c, const milo_op *op) {
   // Axes in the order of the operand's memory.
   int64_t order[MILO_MAX_RANK], back[MILO_MAX_RANK], dims[MILO_MAX_RANK];
   for (int i = 0; i < rank; ++i) order[i] = i;
-  if (!c->is_output[result->id])
+  if (!milo_code_hands_out(c, op, 0))
     for (int i = 1; i < rank - 1; ++i) {
       const int64_t axis = order[i];
       int j = i;
@@ -219,7 +225,7 @@ bool milo_emit_rope(milo_code *c, const milo_op *op) {
     dims[i] = x.dims[order[i]];
     if (order[i] == rank - 2) a->row_axis = i;
   }
-  a->line_out = milo_code_new(c, MILO_FP32, rank, dims);
+  a->line_out = milo_code_new(c, milo_code_store_dtype(c, op, 0), rank, dims);
   a->out = milo_view_transpose(&a->line_out, back);
   a->line_x = milo_view_transpose(&x, order);
   a->line_x.rank = a->line_out.rank = rank - 1;
@@ -234,7 +240,7 @@ bool milo_emit_rope(milo_code *c, const milo_op *op) {
   milo_code_reads(c, &a->sine);
   milo_code_writes(c, &a->out);
   milo_code_in_place(c, &a->out, &a->x);
-  milo_code_add_step(c, op, run_rope, a, 0);
-  milo_code_finish(c, op, 0, &a->out);
+  milo_code_add_step(c, op, run_rope, a, milo_row_rooms(c, n));
+  milo_code_set(c, op->results[0], &a->out);
   return true;
 }

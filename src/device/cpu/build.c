@@ -247,6 +247,23 @@ milo_dtype milo_code_store_dtype(const milo_code *c, const milo_op *op, size_t i
   return to == MILO_FP16 || to == MILO_BF16 ? to : value->type.dtype;
 }
 
+bool milo_code_hands_out(const milo_code *c, const milo_op *op, size_t i) {
+  const milo_value *value = op->results[i];
+  if (c->is_output[value->id]) return true;
+  return milo_code_store_dtype(c, op, i) != value->type.dtype &&
+         c->is_output[c->user[value->id]->results[0]->id];
+}
+
+milo_view milo_code_result(milo_code *c, const milo_op *op, size_t i) {
+  const milo_type *type = &op->results[i]->type;
+  return milo_code_new(c, milo_code_store_dtype(c, op, i), type->rank, type->dims);
+}
+
+milo_view milo_code_dense_in(milo_code *c, const milo_op *op, const char *name) {
+  const milo_view v = milo_code_stored(c, milo_op_in(op, name));
+  return milo_code_dense(c, &v);
+}
+
 milo_view milo_code_result_f32(milo_code *c, const milo_op *op, size_t i) {
   const milo_type *type = &op->results[i]->type;
   return milo_code_new(c, MILO_FP32, type->rank, type->dims);

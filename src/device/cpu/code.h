@@ -3,8 +3,9 @@
 //
 // A value is a view: strides over a buffer. Reshapes, transposes and slices make new views and no
 // step. So do casts from 16 bits to fp32: the view keeps the narrow type, and steps convert as they
-// load. A cast to 16 bits whose operand has no other use is done by the step that stores it. Buffers get their place (an output's own memory, or an offset in the scratch block) after
-// all steps are known, from when they are first written and last used.
+// load. A cast to 16 bits whose operand has no other use is done by the step that stores it.
+// Buffers get their place (an output's own memory, or an offset in the scratch block) after all
+// steps are known, from when they are first written and last used.
 #ifndef MILO_DEVICE_CPU_CODE_H
 #define MILO_DEVICE_CPU_CODE_H
 
@@ -142,6 +143,20 @@ static inline void *milo_view_data(const milo_cpu_run *run, const milo_view *v) 
   return run->bases[v->buffer] + v->offset * (int64_t)(milo_dtype_bits(v->dtype) / 8);
 }
 
+// ---- rows (row.c) ----
+
+// n elements from the at-th on as fp32: where they lie, or converted into room (n floats).
+const float *milo_row_load(const milo_rows *rows, const void *data, milo_dtype dtype, ptrdiff_t at,
+                           size_t n, float *room);
+// Where to compute elements from the at-th on: in place if they are fp32, else in room.
+float *milo_row_target(void *data, milo_dtype dtype, ptrdiff_t at, float *room);
+// Stores what was computed at milo_row_target.
+void milo_row_store(const milo_rows *rows, void *data, milo_dtype dtype, ptrdiff_t at, size_t n,
+                    const float *from);
+
+// Workspace of n floats for each worker.
+size_t milo_row_rooms(const milo_code *c, size_t n);
+
 // ---- building (build.c) ----
 
 uint32_t milo_code_add_buffer(milo_code *c, size_t bytes);
@@ -174,6 +189,13 @@ milo_view milo_code_f32(milo_code *c, const milo_view *v);
 void milo_code_copy(milo_code *c, const milo_view *from, const milo_view *to);
 // What result i may be stored as: the 16-bit type that its only use casts it to, or its own.
 milo_dtype milo_code_store_dtype(const milo_code *c, const milo_op *op, size_t i);
+// Is result i handed out, as it is or cast to 16 bits? Its memory is then best laid out as the
+// output's.
+bool milo_code_hands_out(const milo_code *c, const milo_op *op, size_t i);
+// New memory for result i as it is stored, to be followed by milo_code_set.
+milo_view milo_code_result(milo_code *c, const milo_op *op, size_t i);
+// An argument, dense, as it is stored.
+milo_view milo_code_dense_in(milo_code *c, const milo_op *op, const char *name);
 // New memory for result i in fp32, to be followed by milo_code_finish, which converts.
 milo_view milo_code_result_f32(milo_code *c, const milo_op *op, size_t i);
 void milo_code_finish(milo_code *c, const milo_op *op, size_t i, const milo_view *f32);
@@ -194,8 +216,8 @@ milo_emit_fn milo_emit_elementwise, milo_emit_silu_gate_grad, milo_emit_matmul, 
 // By the definition of the operation, on dense copies.
 void milo_emit_reference(milo_code *c, const milo_op *op);
 
-// Products of few rows, or with int8 weights, and attention of few queries (few.c): tried before the
-// table.
+// Products of few rows, or with int8 weights, and attention of few queries (few.c): tried before
+// the table.
 milo_emit_fn milo_emit_few_product, milo_emit_few_attention;
 // Leaves scale_blocks to the product that reads it, where that can be.
 bool milo_few_defers(milo_code *c, const milo_op *op);

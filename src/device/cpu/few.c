@@ -274,7 +274,7 @@ typedef struct heads_op {
 } heads_op;
 
 static milo_heads steps_of(const milo_view *v) {
-  return (milo_heads){v->strides[0], v->strides[1], v->strides[2]};
+  return (milo_heads){v->strides[0], v->strides[1], v->strides[2], v->dtype};
 }
 
 static milo_status run_attention(const milo_cpu_run *run, const void *args) {

@@ -190,12 +190,6 @@ static milo_view batched(const milo_view *v, const milo_type *out) {
   return milo_view_broadcast(v, out->rank, dims);
 }
 
-// New memory for the product.
-static milo_view result_of(milo_code *c, const milo_op *op) {
-  const milo_type *type = &op->results[0]->type;
-  return milo_code_new(c, milo_code_store_dtype(c, op, 0), type->rank, type->dims);
-}
-
 bool milo_emit_matmul(milo_code *c, const milo_op *op) {
   const milo_type *type = &op->results[0]->type;
   const milo_value *x = milo_op_in(op, "x"), *y = milo_op_in(op, "y");
@@ -206,7 +200,7 @@ bool milo_emit_matmul(milo_code *c, const milo_op *op) {
   milo_view a = milo_code_stored(c, x), b = milo_code_stored(c, y);
   if (milo_op_bool(op, "transpose_x")) a = swap_last(&a);
   if (milo_op_bool(op, "transpose_y")) b = swap_last(&b);
-  const milo_view out = result_of(c, op);
+  const milo_view out = milo_code_result(c, op, 0);
   multiply(c, op, batched(&a, type), batched(&b, type), out, NULL);
   milo_code_set(c, op->results[0], &out);
   return true;
@@ -229,7 +223,7 @@ bool milo_emit_linear(milo_code *c, const milo_op *op) {
   }
   milo_view b = milo_code_stored(c, weight);
   b = swap_last(&b);
-  const milo_view result = result_of(c, op);
+  const milo_view result = milo_code_result(c, op, 0);
   milo_view out = result, all;
   if (wide.rank != type->rank && !milo_view_reshape(&result, wide.rank, wide.dims, &out))
     return false;
@@ -271,7 +265,7 @@ bool milo_emit_pointwise(milo_code *c, const milo_op *op) {
   }
   if (!milo_view_reshape(&w, 2, matrix, &a)) return false;
   const int64_t dims[3] = {v.dims[0], w.dims[0], points};
-  const milo_view result = result_of(c, op);
+  const milo_view result = milo_code_result(c, op, 0);
   milo_view out, all;
   if (!milo_view_reshape(&result, 3, dims, &out)) return false;
   if (bias) {

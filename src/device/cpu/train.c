@@ -4,7 +4,7 @@
 
 #include "device/cpu/code.h"
 
-enum { TASK_ELEMENTS = 16384 };
+enum { TASK_ELEMENTS = 16384, TILE = 1024 };
 
 static milo_view dense_in(milo_code *c, const milo_op *op, const char *name) {
   const milo_view v = milo_code_in(c, op, name);
@@ -20,28 +20,41 @@ typedef struct gate_grad {
 
 typedef struct gate_job {
   const milo_rows *kernels;
-  const float *grad, *x, *y;
-  float *dx, *dy;
-  size_t count;
+  const gate_grad *a;
+  const void *grad, *x, *y;
+  void *dx, *dy;
 } gate_job;
 
 static void gate_task(void *user, size_t t, int worker) {
   (void)worker;
   const gate_job *w = user;
-  const size_t at = t * TASK_ELEMENTS;
-  const size_t n = w->count - at < TASK_ELEMENTS ? w->count - at : TASK_ELEMENTS;
-  w->kernels->silu_gate_grad(w->dx + at, w->dy + at, w->grad + at, w->x + at, w->y + at, n);
+  const gate_grad *a = w->a;
+  const milo_rows *k = w->kernels;
+  float grad_room[TILE], x_room[TILE], y_room[TILE];
+  const size_t end = (t + 1) * TASK_ELEMENTS < a->count ? (t + 1) * TASK_ELEMENTS : a->count;
+  for (size_t i = t * TASK_ELEMENTS; i < end; i += TILE) {
+    const ptrdiff_t at = (ptrdiff_t)i;
+    const size_t n = end - i < TILE ? end - i : TILE;
+    const float *grad = milo_row_load(k, w->grad, a->grad.dtype, at, n, grad_room);
+    const float *x = milo_row_load(k, w->x, a->x.dtype, at, n, x_room);
+    const float *y = milo_row_load(k, w->y, a->y.dtype, at, n, y_room);
+    float *dx = milo_row_target(w->dx, a->dx.dtype, at, x_room);
+    float *dy = milo_row_target(w->dy, a->dy.dtype, at, y_room);
+    k->silu_gate_grad(dx, dy, grad, x, y, n);
+    milo_row_store(k, w->dx, a->dx.dtype, at, n, dx);
+    milo_row_store(k, w->dy, a->dy.dtype, at, n, dy);
+  }
 }
 
 static milo_status run_gate_grad(const milo_cpu_run *run, const void *args) {
   const gate_grad *a = args;
   gate_job w = {.kernels = run->exec->rows,
+                .a = a,
                 .grad = milo_view_data(run, &a->grad),
                 .x = milo_view_data(run, &a->x),
                 .y = milo_view_data(run, &a->y),
                 .dx = milo_view_data(run, &a->dx),
-                .dy = milo_view_data(run, &a->dy),
-                .count = a->count};
+                .dy = milo_view_data(run, &a->dy)};
   milo_pool_run(run->exec->pool, (a->count + TASK_ELEMENTS - 1) / TASK_ELEMENTS, gate_task, &w);
   return MILO_OK;
 }
@@ -49,11 +62,11 @@ static milo_status run_gate_grad(const milo_cpu_run *run, const void *args) {
 bool milo_emit_silu_gate_grad(milo_code *c, const milo_op *op) {
   if (!milo_cpu_float(op->results[0]->type.dtype)) return false;
   gate_grad *a = MILO_NEW(&c->arena, gate_grad);
-  a->grad = dense_in(c, op, "grad");
-  a->x = dense_in(c, op, "x");
-  a->y = dense_in(c, op, "y");
-  a->dx = milo_code_result_f32(c, op, 0);
-  a->dy = milo_code_result_f32(c, op, 1);
+  a->grad = milo_code_dense_in(c, op, "grad");
+  a->x = milo_code_dense_in(c, op, "x");
+  a->y = milo_code_dense_in(c, op, "y");
+  a->dx = milo_code_result(c, op, 0);
+  a->dy = milo_code_result(c, op, 1);
   a->count = milo_view_elements(&a->grad);
   milo_code_reads(c, &a->grad);
   milo_code_reads(c, &a->x);
@@ -67,15 +80,16 @@ bool milo_emit_silu_gate_grad(milo_code *c, const milo_op *op) {
   milo_code_in_place(c, &a->dy, &a->y);
   milo_code_in_place(c, &a->dy, &a->x);
   milo_code_add_step(c, op, run_gate_grad, a, 0);
-  milo_code_finish(c, op, 0, &a->dx);
-  milo_code_finish(c, op, 1, &a->dy);
+  milo_code_set(c, op->results[0], &a->dx);
+  milo_code_set(c, op->results[1], &a->dy);
   return true;
 }
 
 // ---- cross_entropy ----
 
 typedef struct entropy {
-  milo_view logits, target, loss, lse, grad, out;  // dense; target any integer type
+  milo_view logits, target, loss, lse, grad, out;  // dense; target any integer type; loss, lse and
+                                                   // grad fp32
   const milo_op *op;
   size_t rows, n;
 } entropy;
@@ -83,9 +97,10 @@ typedef struct entropy {
 typedef struct entropy_job {
   const entropy *a;
   const milo_rows *kernels;
-  const float *logits, *grad;
-  const void *target;
-  float *loss, *lse, *out;
+  const void *logits, *target;
+  const float *grad;
+  float *loss, *lse, *rooms;
+  void *out;
 } entropy_job;
 
 static milo_status check_targets(const milo_cpu_run *run, const entropy *a) {
@@ -101,10 +116,10 @@ static milo_status check_targets(const milo_cpu_run *run, const entropy *a) {
 }
 
 static void entropy_task(void *user, size_t row, int worker) {
-  (void)worker;
   const entropy_job *w = user;
   const entropy *a = w->a;
-  const float *x = w->logits + row * a->n;
+  const float *x = milo_row_load(w->kernels, w->logits, a->logits.dtype, (ptrdiff_t)(row * a->n),
+                                 a->n, w->rooms + (size_t)worker * a->n);
   const size_t t = (size_t)milo_number_load_int(a->target.dtype, w->target, row);
   const float max = w->kernels->max(x, a->n);
   const double lse =
@@ -118,9 +133,16 @@ static void entropy_grad_task(void *user, size_t row, int worker) {
   const entropy_job *w = user;
   const entropy *a = w->a;
   const size_t t = (size_t)milo_number_load_int(a->target.dtype, w->target, row);
-  float *out = w->out + row * a->n;
-  w->kernels->exp_scale(out, w->logits + row * a->n, a->n, w->lse[row], w->grad[row]);
-  out[t] -= w->grad[row];
+  float room[TILE];
+  for (size_t i = 0; i < a->n; i += TILE) {
+    const size_t n = a->n - i < TILE ? a->n - i : TILE;
+    const ptrdiff_t at = (ptrdiff_t)(row * a->n + i);
+    const float *x = milo_row_load(w->kernels, w->logits, a->logits.dtype, at, n, room);
+    float *out = milo_row_target(w->out, a->out.dtype, at, room);
+    w->kernels->exp_scale(out, x, n, w->lse[row], w->grad[row]);
+    if (t >= i && t - i < n) out[t - i] -= w->grad[row];
+    milo_row_store(w->kernels, w->out, a->out.dtype, at, n, out);
+  }
 }
 
 static milo_status run_entropy(const milo_cpu_run *run, const void *args) {
@@ -131,7 +153,8 @@ static milo_status run_entropy(const milo_cpu_run *run, const void *args) {
                    .logits = milo_view_data(run, &a->logits),
                    .target = milo_view_data(run, &a->target),
                    .loss = milo_view_data(run, &a->loss),
-                   .lse = milo_view_data(run, &a->lse)};
+                   .lse = milo_view_data(run, &a->lse),
+                   .rooms = run->workspace};
   milo_pool_run(run->exec->pool, a->rows, entropy_task, &w);
   return MILO_OK;
 }
@@ -155,7 +178,7 @@ static entropy *entropy_start(milo_code *c, const milo_op *op) {
   if (!milo_cpu_float(type->dtype)) return NULL;
   entropy *a = MILO_NEW(&c->arena, entropy);
   a->op = op;
-  a->logits = dense_in(c, op, "logits");
+  a->logits = milo_code_dense_in(c, op, "logits");
   const milo_view target = milo_code_in(c, op, "target");
   a->target = milo_code_dense(c, &target);
   a->rows = (size_t)type->dims[0];
@@ -172,7 +195,8 @@ bool milo_emit_cross_entropy(milo_code *c, const milo_op *op) {
   milo_code_reads(c, &a->target);
   milo_code_writes(c, &a->loss);
   milo_code_writes(c, &a->lse);
-  milo_code_add_step(c, op, run_entropy, a, 0);
+  milo_code_add_step(c, op, run_entropy, a,
+                     a->logits.dtype == MILO_FP32 ? 0 : milo_row_rooms(c, a->n));
   milo_code_finish(c, op, 0, &a->loss);
   milo_code_finish(c, op, 1, &a->lse);
   return true;
@@ -183,7 +207,7 @@ bool milo_emit_cross_entropy_grad(milo_code *c, const milo_op *op) {
   if (!a) return false;
   a->grad = dense_in(c, op, "grad");
   a->lse = dense_in(c, op, "lse");
-  a->out = milo_code_result_f32(c, op, 0);
+  a->out = milo_code_result(c, op, 0);
   milo_code_reads(c, &a->logits);
   milo_code_reads(c, &a->target);
   milo_code_reads(c, &a->grad);
@@ -191,7 +215,7 @@ bool milo_emit_cross_entropy_grad(milo_code *c, const milo_op *op) {
   milo_code_writes(c, &a->out);
   milo_code_in_place(c, &a->out, &a->logits);
   milo_code_add_step(c, op, run_entropy_grad, a, 0);
-  milo_code_finish(c, op, 0, &a->out);
+  milo_code_set(c, op->results[0], &a->out);
   return true;
 }
 
