@@ -41,7 +41,7 @@ MILO_MUST_USE milo_status milo_plan_begin(milo_plan *plan, milo_diag *diag);
 // Forward and backward of one micro-batch: adds its share of the gradient of the step's mean loss.
 // *out_loss_sum: sum of the tokens' cross-entropies, set when forward is done and before backward.
 MILO_MUST_USE milo_status milo_plan_run(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
-// Forward only; the gradients are left alone.
+// Forward only. What runs before it left as gradients may be lost.
 MILO_MUST_USE milo_status milo_plan_evaluate(milo_plan *plan, milo_diag *diag,
                                              double *out_loss_sum);
 // The step's gradients in fp32, one a parameter of the model's set, in its order.

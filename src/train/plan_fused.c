@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arrange.h"
 #include "base/number.h"
 #include "ir/builder.h"
 #include "ir/op.h"
@@ -49,6 +50,7 @@ typedef struct fused {
   milo_buffer **x;    // layers + 1: the input of each layer, and the last one's output
   milo_buffer **tap;  // layers * taps
   milo_buffer *dx[2];
+  milo_buffer *block;  // x, tap, dx and the layers' gradients are parts of it
   milo_buffer *tokens, *targets, *losses;
   float *host_losses;
   milo_buffer **inputs;  // scratch for a call
@@ -212,10 +214,72 @@ static milo_status alloc_array(size_t count, milo_diag *diag, milo_buffer ***out
   return *out ? MILO_OK : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a plan");
 }
 
-static milo_status alloc_buffers(fused *p, milo_device *device, milo_diag *diag) {
+// What lives for a part of the step only.
+typedef struct piece {
+  milo_buffer **buffer;
+  size_t bytes;
+} piece;
+
+typedef struct pieces {
+  milo_arena arena;
+  piece *items;
+  milo_slot *slots;  // theirs
+  size_t count, capacity, slot_capacity;
+} pieces;
+
+static void add_piece(pieces *list, milo_buffer **buffer, size_t bytes, size_t first, size_t last) {
+  const milo_slot slot = {.bytes = (bytes + 63) / 64 * 64, .first = first, .last = last};
+  size_t slots = list->count;
+  MILO_PUSH(&list->arena, list->slots, slots, list->slot_capacity, slot);
+  MILO_PUSH(&list->arena, list->items, list->count, list->capacity, ((piece){buffer, bytes}));
+}
+
+// Times: 0 embed, 1 + l forward of layer l, L + 1 head, 2 L + 1 - l backward of layer l, 2 L + 2
+// embed backward, 2 L + 3 the optimizer. A layer's gradients come when the taps of all layers above
+// it have been read, so that they take those taps' memory; the next step's forward writes taps
+// again when they are no longer needed. With several micro-batches gradients live all the time.
+static void list_pieces(fused *p, pieces *list) {
+  const size_t layers = p->layers, end = 2 * layers + 3;
   const size_t x_bytes = p->rows * (size_t)p->model->config.dim * sizeof(float);
-  const milo_params *params = &p->model->params;
   const milo_executable *forward = milo_run_executable(p->forward);
+  for (size_t l = 0; l <= layers; l++) add_piece(list, &p->x[l], x_bytes, l, 2 * layers + 2 - l);
+  for (size_t i = 0; i < 2; i++) add_piece(list, &p->dx[i], x_bytes, layers + 1, end - 1);
+  for (size_t l = 0; l < layers; l++) {
+    const size_t back = 2 * layers + 1 - l;
+    for (size_t i = 0; i < p->taps; i++)
+      add_piece(list, &p->tap[l * p->taps + i],
+                milo_type_bytes(&milo_executable_output(forward, 1 + i)->type), 1 + l, back);
+    for (int id = MILO_TENSOR_att_norm; id <= MILO_TENSOR_w3; id++) {
+      const milo_parameter *param = milo_model_param(p->model, (milo_tensor_id)id, l);
+      if (param)
+        add_piece(list, &p->base.gradients[p->model->first[id] + l],
+                  milo_type_elements(&param->type) * sizeof(float), p->accumulate ? 0 : back, end);
+    }
+  }
+}
+
+static milo_status place_step(fused *p, milo_device *device, milo_diag *diag) {
+  pieces list = {0};
+  list_pieces(p, &list);
+  size_t all = 0;
+  bool fits = true;
+  for (size_t i = 0; i < list.count; i++)
+    fits = fits && milo_size_add(all, list.slots[i].bytes, &all);
+  milo_status status = fits ? MILO_OK
+                            : milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY,
+                                        "training: a step takes more bytes than can be counted");
+  if (status == MILO_OK)
+    status = milo_device_alloc(device, milo_arrange(list.slots, list.count, &list.arena).bytes,
+                               diag, &p->block);
+  for (size_t i = 0; i < list.count && status == MILO_OK; i++)
+    status = milo_buffer_slice(p->block, list.slots[i].offset, list.items[i].bytes, diag,
+                               list.items[i].buffer);
+  milo_arena_deinit(&list.arena);
+  return status;
+}
+
+static milo_status alloc_buffers(fused *p, milo_device *device, milo_diag *diag) {
+  const milo_params *params = &p->model->params;
   const size_t backward_inputs = milo_executable_input_count(milo_run_executable(p->backward));
   MILO_TRY(alloc_array(params->count, diag, &p->base.gradients));
   MILO_TRY(alloc_array(p->layers + 1, diag, &p->x));
@@ -226,18 +290,11 @@ static milo_status alloc_buffers(fused *p, milo_device *device, milo_diag *diag)
   p->host_losses = calloc(p->rows, sizeof *p->host_losses);
   if (!p->host_losses)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a plan");
+  MILO_TRY(place_step(p, device, diag));
   for (size_t i = 0; i < params->count; i++)
-    MILO_TRY(milo_device_alloc(device, milo_type_elements(&params->items[i].type) * sizeof(float),
-                               diag, &p->base.gradients[i]));
-  for (size_t i = 0; i <= p->layers; i++)
-    MILO_TRY(milo_device_alloc(device, x_bytes, diag, &p->x[i]));
-  for (size_t layer = 0; layer < p->layers; layer++)
-    for (size_t i = 0; i < p->taps; i++) {
-      const milo_value *value = milo_executable_output(forward, 1 + i);
-      MILO_TRY(milo_device_alloc(device, milo_type_bytes(&value->type), diag,
-                                 &p->tap[layer * p->taps + i]));
-    }
-  for (int i = 0; i < 2; i++) MILO_TRY(milo_device_alloc(device, x_bytes, diag, &p->dx[i]));
+    if (!p->base.gradients[i])
+      MILO_TRY(milo_device_alloc(device, milo_type_elements(&params->items[i].type) * sizeof(float),
+                                 diag, &p->base.gradients[i]));
   MILO_TRY(milo_device_alloc(device, p->rows * sizeof(int32_t), diag, &p->tokens));
   MILO_TRY(milo_device_alloc(device, p->rows * sizeof(int32_t), diag, &p->targets));
   return milo_device_alloc(device, p->rows * sizeof(float), diag, &p->losses);
@@ -278,7 +335,7 @@ static void destroy(milo_plan *plan) {
   for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) milo_run_destroy(runs[i]);
   milo_head_destroy(p->head);
   milo_head_destroy(p->loss);
-  milo_buffer *const buffers[] = {p->dx[0], p->dx[1], p->tokens, p->targets, p->losses};
+  milo_buffer *const buffers[] = {p->block, p->dx[0], p->dx[1], p->tokens, p->targets, p->losses};
   for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) milo_buffer_release(buffers[i]);
   release_array(p->base.gradients, p->model->params.count);
   release_array(p->x, p->layers + 1);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Placing buffers in memory: never two that live together in one place, as small as the plain way
 // of doing it, and in n log n where that would look at every pair.
+#include "base/arrange.h"
 #include "base/rng.h"
-#include "device/cpu/arrange.h"
 #include "tap.h"
 
 enum { ALL_ALIVE, IN_TURN, NESTED, SHINGLES, SHORT_AND_LONG, RANDOM, KINDS };

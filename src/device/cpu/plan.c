@@ -3,8 +3,8 @@
 // the scratch block, sharing memory when their lives do not overlap (arrange.c).
 #include <stdlib.h>
 
+#include "base/arrange.h"
 #include "base/number.h"
-#include "device/cpu/arrange.h"
 #include "device/cpu/code.h"
 
 enum { ALIGN = 64 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Where buffers lie in one block of memory: those that live at the same time apart, the block
 // small.
-#ifndef MILO_DEVICE_CPU_ARRANGE_H
-#define MILO_DEVICE_CPU_ARRANGE_H
+#ifndef MILO_BASE_ARRANGE_H
+#define MILO_BASE_ARRANGE_H
 
 #include "base/arena.h"
 

@@ -12,7 +12,7 @@
 // the first way is taken; it ends the search if it reaches the bound that no block can beat. So the
 // whole is O(n log n), and programs of up to some thousand buffers, which all models here are, get
 // the best that is known.
-#include "device/cpu/arrange.h"
+#include "base/arrange.h"
 
 #include <stdbool.h>
 #include <stdint.h>
