@@ -19,6 +19,30 @@ typedef struct op_case {
 static const op_case op_cases[] = {
     {"identity", "fp32[2] x = 1 nan", Y("fp32, [2]", "identity(x = x)"), "fp32[2] y = 1 nan"},
 
+    // control flow: blocks see what is around them, and may give it back as it is
+    {"cond", "bool[] p = 1; fp32[2] x = 1 2",
+     "tensor<fp32, [2]> y, tensor<fp32, [2]> z = cond(pred = p)[name = string(\"y\")] () {\n"
+     "tensor<fp32, [2]> a = add(x = x, y = fp32(10));\n} -> (a, x) () {\n"
+     "tensor<fp32, [2]> b = sub(x = x, y = fp32(10));\n} -> (b, b);",
+     "fp32[2] y = 11 12; fp32[2] z = 1 2"},
+    {"cond", "bool[1] p = 0; fp32[2] x = 1 2",
+     "tensor<fp32, [2]> y, tensor<fp32, [2]> z = cond(pred = p)[name = string(\"y\")] () {\n"
+     "tensor<fp32, [2]> a = add(x = x, y = fp32(10));\n} -> (a, x) () {\n"
+     "tensor<fp32, [2]> b = sub(x = x, y = fp32(10));\n} -> (b, b);",
+     "fp32[2] y = -9 -8; fp32[2] z = -9 -8"},
+    // doubled until it is above a bound; how often; what does not change
+    {"while_loop", "fp32[] x = 3; fp32[] most = 50; fp32[2] k = 7 8",
+     "fp32 y, int32 n, tensor<fp32, [2]> z = while_loop(loop_vars = (x, int32(0), k))"
+     "[name = string(\"y\")] (fp32 v, int32 i, tensor<fp32, [2]> c) {\n"
+     "bool on = less(x = v, y = most);\n} -> (on) (fp32 v, int32 i, tensor<fp32, [2]> c) {\n"
+     "fp32 w = mul(x = v, y = fp32(2));\nint32 j = add(x = i, y = int32(1));\n} -> (w, j, c);",
+     "fp32[] y = 96; int32[] n = 5; fp32[2] z = 7 8"},
+    {"while_loop", "fp32[] x = 3; fp32[] most = 1",
+     "fp32 y = while_loop(loop_vars = x)[name = string(\"y\")] (fp32 v) {\n"
+     "bool on = less(x = v, y = most);\n} -> (on) (fp32 v) {\n"
+     "fp32 w = mul(x = v, y = fp32(2));\n} -> (w);",
+     "fp32[] y = 3"},
+
     // two arguments
     {"add", "fp32[2,2] x = 1 2 3 4; fp32[2] y0 = 10 20", Y("fp32, [2,2]", "add(x = x, y = y0)"),
      "fp32[2,2] y = 11 22 13 24"},

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "device/dynamic.h"
 #include "device/executable.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
@@ -43,26 +44,45 @@ static milo_status check_weights(const milo_value *value, milo_loc loc, milo_dia
                    value->name != NULL ? value->name : "a constant", literal->blob_path);
 }
 
-// Every operation must run somewhere, and every constant be there.
-static milo_status check_func(const milo_func *func, const milo_device *device, bool strict,
-                              milo_diag *diag) {
+// Its constants, given in place or defined by it.
+static milo_status check_constants(const milo_op *op, milo_diag *diag) {
+  for (size_t i = 0; i < op->result_count; ++i)
+    MILO_TRY(check_weights(op->results[i], op->loc, diag));
+  for (size_t i = 0; i < op->arg_count; ++i)
+    for (size_t k = 0; k < op->args[i].count; ++k)
+      if (op->args[i].values[k]->def == NULL)
+        MILO_TRY(check_weights(op->args[i].values[k], op->loc, diag));
+  return MILO_OK;
+}
+
+typedef struct checker {
+  const milo_func *func;
+  const milo_device *device;
+  bool strict;
+  milo_diag *diag;
+} checker;
+
+static milo_status unsupported(const checker *c, const milo_op *op) {
+  const milo_type *type = op->result_count > 0 ? &op->results[0]->type : NULL;
+  return milo_fail(c->diag, op->loc, MILO_ERR_UNSUPPORTED, "device %s does not support %s%s%s",
+                   c->device->type->name, op->name, type != NULL ? " giving " : "",
+                   type != NULL ? milo_type_format(&c->func->program->arena, type, true) : "");
+}
+
+// Every operation must run somewhere, and every constant be there. nested: in a block of another
+// operation, all of which is evaluated as dynamic.h says.
+static milo_status check_block(const checker *c, const milo_block *block, bool nested) {
   milo_status status = MILO_OK;
-  for (const milo_op *op = func->body->first; op != NULL; op = op->next) {
-    milo_status one = MILO_OK;
-    for (size_t i = 0; i < op->result_count && one == MILO_OK; ++i)
-      one = check_weights(op->results[i], op->loc, diag);
-    for (size_t i = 0; i < op->arg_count; ++i)
-      for (size_t k = 0; k < op->args[i].count && one == MILO_OK; ++k)
-        if (op->args[i].values[k]->def == NULL)
-          one = check_weights(op->args[i].values[k], op->loc, diag);
+  for (const milo_op *op = block->first; op != NULL; op = op->next) {
+    milo_status one = check_constants(op, c->diag);
+    for (size_t i = 0; i < op->block_count && one == MILO_OK; ++i)
+      one = check_block(c, op->blocks[i], true);
     if (one == MILO_OK && op->code != MILO_OP_const) {
-      const milo_segment_kind kind = milo_segment_kind_of(device, op);
-      if (kind == MILO_SEGMENT_KINDS || (strict && !milo_segment_is_own(device, kind))) {
-        const milo_type *type = op->result_count > 0 ? &op->results[0]->type : NULL;
-        one = milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED, "device %s does not support %s%s%s",
-                        device->type->name, op->name, type != NULL ? " giving " : "",
-                        type != NULL ? milo_type_format(&func->program->arena, type, true) : "");
-      }
+      const milo_segment_kind kind = milo_segment_kind_of(c->device, op);
+      const bool runs = nested ? milo_dynamic_supports(op)
+                               : kind != MILO_SEGMENT_KINDS &&
+                                     (!c->strict || milo_segment_is_own(c->device, kind));
+      if (!runs) one = unsupported(c, op);
     }
     if (one != MILO_OK) status = one;
   }
@@ -171,7 +191,8 @@ static milo_status compile(milo_executable *e, milo_device *device, const milo_t
     MILO_TRY(milo_pass_tell("lower", e->func, &passes, diag));
   }
   MILO_TRY(milo_pass_run_all(e->func, &passes, diag));
-  MILO_TRY(check_func(e->func, device, options->strict, diag));
+  const checker c = {e->func, device, options->strict, diag};
+  MILO_TRY(check_block(&c, e->func->body, false));
   return milo_executable_cut(e, device, options, diag);
 }
 

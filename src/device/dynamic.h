@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Functions in which shapes depend on values: evaluated operation by operation, by the definitions
-// of ref, each with the shapes that its operands have by then.
+// Functions in which shapes depend on values, and control flow: evaluated operation by operation,
+// by the definitions of ref, each with the shapes that its operands have by then. Of the blocks of
+// cond and while_loop those run that must; a loop's memory does not grow with its iterations.
 #ifndef MILO_DEVICE_DYNAMIC_H
 #define MILO_DEVICE_DYNAMIC_H
 

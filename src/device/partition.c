@@ -14,7 +14,7 @@
 #include "ir/op.h"
 
 milo_segment_kind milo_segment_kind_of(const milo_device *device, const milo_op *op) {
-  bool known = true;
+  bool known = op->block_count == 0;
   for (size_t i = 0; i < op->result_count; ++i)
     known = known && milo_type_is_static(&op->results[i]->type);
   for (size_t i = 0; i < op->arg_count; ++i)
@@ -67,10 +67,20 @@ static bool is_constant(const milo_value *value) { return milo_value_constant(va
 
 // Calls fn for each value that op uses and that is no constant.
 typedef void use_fn(cutter *c, const milo_op *op, milo_value *value);
+typedef struct uses {
+  cutter *c;
+  const milo_op *op;
+  use_fn *fn;
+} uses;
+
+static void unless_constant(void *user, milo_value *value) {
+  const uses *u = user;
+  if (!is_constant(value)) u->fn(u->c, u->op, value);
+}
+
 static void each_use(cutter *c, const milo_op *op, use_fn *fn) {
-  for (size_t i = 0; i < op->arg_count; ++i)
-    for (size_t k = 0; k < op->args[i].count; ++k)
-      if (!is_constant(op->args[i].values[k])) fn(c, op, op->args[i].values[k]);
+  uses u = {c, op, fn};
+  milo_op_each_use(op, unless_constant, &u);
 }
 
 static void raise_level(cutter *c, const milo_op *op, milo_value *value) {
@@ -174,28 +184,25 @@ static void enter(maker *m, const milo_value *value, milo_value *copy) {
   MILO_PUSH(&m->c->scratch, m->entered, m->entered_count, m->entered_capacity, value->id);
 }
 
-// Makes the operands of op known in the segment: constants are copied, the rest are parameters.
-static void bring(maker *m, const milo_op *op) {
+// Makes what op uses known in the segment: constants are copied, the rest are parameters.
+static void bring(void *user, milo_value *value) {
+  maker *m = user;
   cutter *c = m->c;
-  for (size_t i = 0; i < op->arg_count; ++i)
-    for (size_t k = 0; k < op->args[i].count; ++k) {
-      milo_value *value = op->args[i].values[k];
-      if (c->map[value->id] != NULL) continue;
-      if (value->def != NULL && is_constant(value)) {
-        const milo_op *constant = milo_op_clone(m->segment->func->body, value->def, c->map);
-        enter(m, value, constant->results[value->index]);
-      } else if (!is_constant(value)) {
-        milo_value *param = milo_func_add_param(m->segment->func, value->name, value->type);
-        MILO_PUSH(c->arena, m->segment->inputs, m->segment->input_count, m->input_capacity,
-                  c->slot_of[value->id]);
-        enter(m, value, param);
-      }
-    }
+  if (c->map[value->id] != NULL) return;
+  if (value->def != NULL && is_constant(value)) {
+    const milo_op *constant = milo_op_clone(m->segment->func->body, value->def, c->map);
+    enter(m, value, constant->results[value->index]);
+  } else if (!is_constant(value)) {
+    milo_value *param = milo_func_add_param(m->segment->func, value->name, value->type);
+    MILO_PUSH(c->arena, m->segment->inputs, m->segment->input_count, m->input_capacity,
+              c->slot_of[value->id]);
+    enter(m, value, param);
+  }
 }
 
 static void add_op(maker *m, const milo_op *op) {
   cutter *c = m->c;
-  bring(m, op);
+  milo_op_each_use(op, bring, m);
   const milo_op *copy = milo_op_clone(m->segment->func->body, op, c->map);
   for (size_t i = 0; i < op->result_count; ++i) {
     const uint32_t id = op->results[i]->id;

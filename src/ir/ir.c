@@ -265,6 +265,43 @@ void milo_func_number(milo_func *func) {
   func->value_count = next;
 }
 
+// What a block defines has greater ids than all that it can take from outside.
+static uint32_t first_id(const milo_block *block, uint32_t least) {
+  for (size_t i = 0; i < block->param_count; i++)
+    if (block->params[i]->id < least) least = block->params[i]->id;
+  for (const milo_op *op = block->first; op != NULL; op = op->next) {
+    for (size_t i = 0; i < op->result_count; i++)
+      if (op->results[i]->id < least) least = op->results[i]->id;
+    for (size_t i = 0; i < op->arg_count; i++)
+      for (size_t k = 0; k < op->args[i].count; k++) {
+        const milo_value *value = op->args[i].values[k];
+        if (value->def == NULL && value->literal != NULL && value->id < least) least = value->id;
+      }
+    for (size_t i = 0; i < op->block_count; i++) least = first_id(op->blocks[i], least);
+  }
+  return least;
+}
+
+static void each_outer_use(const milo_block *block, uint32_t first,
+                           void (*fn)(void *user, milo_value *value), void *user) {
+  for (const milo_op *op = block->first; op != NULL; op = op->next) {
+    for (size_t i = 0; i < op->arg_count; i++)
+      for (size_t k = 0; k < op->args[i].count; k++)
+        if (op->args[i].values[k]->id < first) fn(user, op->args[i].values[k]);
+    for (size_t i = 0; i < op->block_count; i++) each_outer_use(op->blocks[i], first, fn, user);
+  }
+  for (size_t i = 0; i < block->output_count; i++)
+    if (block->outputs[i]->id < first) fn(user, block->outputs[i]);
+}
+
+void milo_op_each_use(const milo_op *op, void (*fn)(void *user, milo_value *value), void *user) {
+  for (size_t i = 0; i < op->arg_count; i++)
+    for (size_t k = 0; k < op->args[i].count; k++) fn(user, op->args[i].values[k]);
+  uint32_t first = UINT32_MAX;
+  for (size_t i = 0; i < op->block_count; i++) first = first_id(op->blocks[i], first);
+  for (size_t i = 0; i < op->block_count; i++) each_outer_use(op->blocks[i], first, fn, user);
+}
+
 static milo_value *mapped(milo_arena *arena, milo_value **map, milo_value *value) {
   if (map[value->id] == NULL) {
     assert(value->literal != NULL && value->def == NULL);

@@ -54,6 +54,9 @@ milo_type milo_type_scalar(milo_dtype dtype);
 bool milo_type_equal(const milo_type *a, const milo_type *b);
 // Equal where both are known.
 bool milo_type_compatible(const milo_type *a, const milo_type *b);
+// What a and b have in common: unknown where they differ. False if nothing is: other kinds, other
+// element types.
+bool milo_type_join(const milo_type *a, const milo_type *b, milo_type *out);
 // A tensor whose rank and dims are all known.
 bool milo_type_is_static(const milo_type *type);
 // Elements of a static tensor. Overflow cannot happen: types are checked when they enter (parser,
@@ -247,6 +250,10 @@ const char *milo_op_string(const milo_op *op, const char *name);
 int milo_op_ints(const milo_op *op, const char *name, int64_t *out, int max);
 // An axis argument counted from the end if negative; given rank > 0.
 int milo_op_axis(const milo_op *op, const char *name, int rank);
+
+// Calls fn for every value that op uses: its arguments, and what its blocks take from outside of
+// op. The function is numbered.
+void milo_op_each_use(const milo_op *op, void (*fn)(void *user, milo_value *value), void *user);
 
 // The literal of a value, NULL if it is not a constant (or a blob that was not loaded).
 const milo_literal *milo_value_constant(const milo_value *value);

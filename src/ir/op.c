@@ -229,6 +229,9 @@ static milo_status unknown_arg(const milo_op *op, const char *name, milo_diag *d
 milo_status milo_op_check(const milo_op *op, milo_diag *diag) {
   milo_dtype vars[MILO_TYPE_VARS] = {MILO_DTYPE_NONE};
   milo_status status = MILO_OK;
+  if (op->block_count != table[op->code].blocks)
+    status = milo_fail(diag, op->loc, MILO_ERR_INVALID, "%s holds %zu blocks, expected %zu",
+                       op->name, op->block_count, table[op->code].blocks);
   for (const milo_param *p = table[op->code].params; p->name != NULL; p++) {
     const milo_status one = check_arg(op, p, vars, diag);
     if (one != MILO_OK) status = one;

@@ -80,6 +80,7 @@ typedef struct milo_op_info {
   milo_param params[MILO_MAX_PARAMS];  // ends with name NULL
   unsigned domain[MILO_TYPE_VARS];     // bit (1 << milo_dtype) a type variable
   unsigned traits;
+  size_t blocks;  // that it holds
   milo_infer_fn *infer;
   milo_vjp_fn *vjp;  // NULL: not differentiable (integer results, or zero gradient if `.zero_grad`)
   bool zero_grad;    // the gradient is zero everywhere: floor, comparisons, ...

@@ -31,10 +31,79 @@ static milo_status specialize_op(milo_op *op, milo_types *types, milo_diag *diag
   return MILO_OK;
 }
 
+static milo_status specialize_block(milo_block *block, milo_types *types, milo_diag *diag);
+
+// ---- loops ----
+
+// Values of a loop's blocks, with the types they were declared with.
+typedef struct declared {
+  milo_arena *arena;
+  milo_value **values;
+  milo_type *types;
+  size_t count, value_capacity, type_capacity;
+} declared;
+
+static void note_type(declared *d, milo_value *value) {
+  size_t same = d->count;
+  MILO_PUSH(d->arena, d->types, same, d->type_capacity, value->type);
+  MILO_PUSH(d->arena, d->values, d->count, d->value_capacity, value);
+}
+
+static void note_block(declared *d, const milo_block *block) {
+  for (size_t i = 0; i < block->param_count; i++) note_type(d, block->params[i]);
+  for (const milo_op *op = block->first; op != NULL; op = op->next) {
+    for (size_t i = 0; i < op->block_count; i++) note_block(d, op->blocks[i]);
+    for (size_t i = 0; i < op->result_count; i++) note_type(d, op->results[i]);
+  }
+}
+
+static bool has_loop_form(const milo_op *op) {
+  const milo_arg *vars = milo_op_arg(op, "loop_vars");
+  if (vars == NULL || op->block_count != 2) return false;
+  return op->blocks[0]->param_count == vars->count && op->blocks[1]->param_count == vars->count &&
+         op->blocks[1]->output_count == vars->count;
+}
+
+static void set_params(const milo_block *block, const milo_type *types, const milo_arg *vars) {
+  for (size_t i = 0; i < vars->count; i++) {
+    milo_type *type = &block->params[i]->type;
+    if (milo_type_compatible(type, &types[i])) *type = merge(&types[i], type);
+  }
+}
+
+// The variables have the shapes that they begin with, but for the dimensions that the body changes:
+// those are unknown. Found in rounds, each of which makes a dimension unknown or is the last.
+static milo_status specialize_loop(const milo_op *op, milo_types *types, milo_diag *diag) {
+  const milo_arg *vars = milo_op_arg(op, "loop_vars");
+  const milo_block *body = op->blocks[1];
+  milo_type *now = MILO_NEW_ARRAY(types->arena, milo_type, vars->count);
+  declared d = {.arena = types->arena};
+  for (size_t i = 0; i < vars->count; i++) now[i] = vars->values[i]->type;
+  for (int k = 0; k < 2; k++) note_block(&d, op->blocks[k]);
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t i = 0; i < d.count; i++) d.values[i]->type = d.types[i];
+    for (int k = 0; k < 2; k++) {
+      set_params(op->blocks[k], now, vars);
+      MILO_TRY(specialize_block(op->blocks[k], types, diag));
+    }
+    for (size_t i = 0; i < vars->count; i++) {
+      const milo_type was = now[i];
+      // Of another kind: inference says so.
+      if (milo_type_join(&was, &body->outputs[i]->type, &now[i]))
+        changed = changed || !milo_type_equal(&was, &now[i]);
+    }
+  }
+  return MILO_OK;
+}
+
 static milo_status specialize_block(milo_block *block, milo_types *types, milo_diag *diag) {
   for (milo_op *op = block->first; op != NULL; op = op->next) {
-    for (size_t i = 0; i < op->block_count; i++)
-      MILO_TRY(specialize_block(op->blocks[i], types, diag));
+    if (op->code == MILO_OP_while_loop && has_loop_form(op))
+      MILO_TRY(specialize_loop(op, types, diag));
+    else
+      for (size_t i = 0; i < op->block_count; i++)
+        MILO_TRY(specialize_block(op->blocks[i], types, diag));
     if (op->code != MILO_OP_unknown) MILO_TRY(specialize_op(op, types, diag));
   }
   return MILO_OK;

@@ -59,6 +59,21 @@ bool milo_type_equal(const milo_type *a, const milo_type *b) { return matches(a,
 
 bool milo_type_compatible(const milo_type *a, const milo_type *b) { return matches(a, b, true); }
 
+bool milo_type_join(const milo_type *a, const milo_type *b, milo_type *out) {
+  *out = *a;
+  if (milo_type_equal(a, b)) return true;
+  if (a->kind != b->kind) return false;
+  if (a->kind == MILO_TYPE_LIST) {
+    out->length = MILO_DIM_UNKNOWN;
+    return milo_type_equal(&a->elems[0], &b->elems[0]);
+  }
+  if (a->kind != MILO_TYPE_TENSOR || a->dtype != b->dtype) return false;
+  if (a->rank != b->rank) out->rank = -1;
+  for (int i = 0; i < out->rank; i++)
+    if (a->dims[i] != b->dims[i]) out->dims[i] = MILO_DIM_UNKNOWN;
+  return true;
+}
+
 bool milo_type_is_static(const milo_type *type) {
   if (type->kind != MILO_TYPE_TENSOR || type->rank < 0) return false;
   for (int i = 0; i < type->rank; i++)

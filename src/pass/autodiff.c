@@ -39,15 +39,16 @@ static bool block_uses(const milo_block *block, const bool *wants) {
   return false;
 }
 
-static void mark_wants(const milo_func *func, bool *wants) {
-  for (const milo_op *op = func->body->first; op != NULL; op = op->next) {
+static void mark_wants(const milo_block *block, bool *wants) {
+  for (const milo_op *op = block->first; op != NULL; op = op->next) {
+    for (size_t i = 0; i < op->block_count; i++) mark_wants(op->blocks[i], wants);
     if (milo_op_info_get(op->code)->zero_grad || !op_uses(op, wants)) continue;
     for (size_t i = 0; i < op->result_count; i++)
       wants[op->results[i]->id] = is_differentiable(&op->results[i]->type);
   }
 }
 
-// ---- one operation ----
+// ---- what can be differentiated ----
 
 // Of the command, and of the library.
 #define GIVE_SHAPES \
@@ -65,7 +66,7 @@ static milo_status check_operation(const milo_op *op, milo_diag *diag) {
   if (op->code == MILO_OP_unknown)
     return milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED,
                      "%s is not an operation Milo knows: it cannot be differentiated", op->name);
-  if (milo_op_info_get(op->code)->vjp == NULL)
+  if (milo_op_info_get(op->code)->vjp == NULL && op->code != MILO_OP_cond)
     return milo_fail(diag, op->loc, MILO_ERR_UNSUPPORTED, "%s has no gradient", op->name);
   for (size_t i = 0; i < op->arg_count; i++)
     for (size_t k = 0; k < op->args[i].count; k++)
@@ -91,7 +92,102 @@ static bool takes_narrow_seeds(const milo_grad *g, const milo_op *op) {
   return true;
 }
 
-static milo_status differentiate(milo_grad *g, milo_op *op, milo_arena *scratch) {
+static milo_status differentiate(milo_grad *g, const milo_op *op, milo_arena *scratch);
+
+// ---- cond ----
+//
+// Its gradient is a cond too, whose blocks compute their forward part again, then the gradients of
+// what either block takes from outside.
+
+typedef struct captures {
+  const bool *wants;
+  milo_value **map;  // by id: every value from outside is itself
+  milo_value **values;
+  size_t count, capacity;
+  milo_arena *scratch;
+} captures;
+
+static void capture(void *user, milo_value *value) {
+  captures *c = user;
+  if (c->map[value->id] == NULL && c->wants[value->id])
+    MILO_PUSH(c->scratch, c->values, c->count, c->capacity, value);
+  c->map[value->id] = value;
+}
+
+static void take_id(milo_value *copy, const milo_value *value, milo_func *func) {
+  copy->id = value->id;
+  if (value->def != NULL || value->literal == NULL)
+    milo_value_rename(copy, milo_func_fresh_name(func, value->name));
+}
+
+// The copy of a block has names of its own, but is known by the ids of what it is a copy of.
+static void take_ids(const milo_block *copy, const milo_block *block) {
+  for (size_t i = 0; i < block->param_count; i++)
+    take_id(copy->params[i], block->params[i], copy->func);
+  const milo_op *to = copy->first;
+  for (const milo_op *op = block->first; op != NULL; op = op->next, to = to->next) {
+    for (size_t i = 0; i < op->arg_count; i++)
+      for (size_t k = 0; k < op->args[i].count; k++) {
+        const milo_value *value = op->args[i].values[k];
+        if (value->def == NULL && value->literal != NULL) to->args[i].values[k]->id = value->id;
+      }
+    for (size_t i = 0; i < op->block_count; i++) take_ids(to->blocks[i], op->blocks[i]);
+    for (size_t i = 0; i < op->result_count; i++)
+      take_id(to->results[i], op->results[i], copy->func);
+  }
+}
+
+// Fills the block of the gradient that belongs to `from`: one output for each captured value.
+static milo_status differentiate_block(const milo_grad *outer, const milo_block *from,
+                                       milo_block *to, milo_value *const *seeds, captures *c) {
+  milo_grad g = {outer->builder, outer->wants,
+                 MILO_NEW_ARRAY(c->scratch, milo_value *, outer->builder.func->value_count)};
+  milo_builder *b = &g.builder;
+  b->block = to;
+  b->before = NULL;
+  for (const milo_op *op = from->first; op != NULL; op = op->next) milo_op_clone(to, op, c->map);
+  take_ids(to, from);
+  const milo_op *const last = to->last;
+  for (size_t i = 0; i < from->output_count; i++)
+    if (seeds[i] != NULL) milo_grad_add(&g, c->map[from->outputs[i]->id], seeds[i]);
+  for (const milo_op *op = last; op != NULL; op = op->prev)
+    MILO_TRY(differentiate(&g, op, c->scratch));
+  for (size_t i = 0; i < c->count; i++) {
+    const milo_value *value = c->values[i];
+    milo_value *grad = g.total[value->id];
+    grad = grad != NULL ? milo_grad_widen(b, grad, value) : milo_grad_fill(b, value->type, 0);
+    MILO_TRY(b->status);
+    MILO_PUSH(&to->func->program->arena, to->outputs, to->output_count, to->output_capacity, grad);
+  }
+  return MILO_OK;
+}
+
+static milo_status differentiate_cond(milo_grad *g, const milo_op *op, milo_value *const *seeds,
+                                      milo_arena *scratch) {
+  milo_builder *b = &g->builder;
+  captures c = {.wants = g->wants,
+                .map = MILO_NEW_ARRAY(scratch, milo_value *, b->func->value_count),
+                .scratch = scratch};
+  milo_value *pred = milo_op_in(op, "pred");
+  milo_op_each_use(op, capture, &c);
+  milo_op *grad = milo_op_create(b->block, b->before, op->name, op->loc);
+  milo_op_add_arg(grad, "pred", &pred, 1);
+  for (size_t i = 0; i < 2; i++)
+    MILO_TRY(differentiate_block(g, op->blocks[i], milo_op_add_block(grad), seeds, &c));
+  for (size_t i = 0; i < c.count; i++) {
+    milo_value *result = milo_op_add_result(
+        grad,
+        milo_func_fresh_name(b->func, milo_arena_printf(milo_op_arena(grad), "%s_of_%s", op->name,
+                                                        c.values[i]->name)),
+        c.values[i]->type);
+    milo_grad_add(g, c.values[i], result);
+  }
+  return b->status;
+}
+
+// ---- any operation ----
+
+static milo_status differentiate(milo_grad *g, const milo_op *op, milo_arena *scratch) {
   milo_value **seeds = MILO_NEW_ARRAY(scratch, milo_value *, op->result_count);
   bool any = false;
   for (size_t i = 0; i < op->result_count; i++) {
@@ -104,7 +200,8 @@ static milo_status differentiate(milo_grad *g, milo_op *op, milo_arena *scratch)
   if (!takes_narrow_seeds(g, op))
     for (size_t i = 0; i < op->result_count; i++)
       if (seeds[i] != NULL) seeds[i] = milo_grad_widen(&g->builder, seeds[i], op->results[i]);
-  return milo_op_info_get(op->code)->vjp(g, op, seeds);
+  return op->code == MILO_OP_cond ? differentiate_cond(g, op, seeds, scratch)
+                                  : milo_op_info_get(op->code)->vjp(g, op, seeds);
 }
 
 // ---- seeds and results ----
@@ -245,7 +342,7 @@ milo_status milo_autodiff_named(milo_func *func, milo_value *const *wrt, size_t 
   milo_func_number(func);
   bool *wants = MILO_NEW_ARRAY(&scratch, bool, func->value_count);
   for (size_t i = 0; i < wrt_count; i++) wants[wrt[i]->id] = true;
-  mark_wants(func, wants);
+  mark_wants(func->body, wants);
   milo_grad g = {milo_builder_at_end(func, diag), wants,
                  MILO_NEW_ARRAY(&scratch, milo_value *, func->value_count)};
   milo_op *const last = func->body->last;

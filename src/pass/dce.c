@@ -11,9 +11,18 @@ static void mark_outputs(const milo_block *block, bool *used) {
   for (size_t i = 0; i < block->output_count; ++i) used[block->outputs[i]->id] = true;
 }
 
-static bool is_live(const milo_op *op, const bool *used) {
+// Must it stay, whoever uses its results? Also for what its blocks hold.
+static bool must_stay(const milo_op *op) {
   if (op->code == MILO_OP_unknown) return true;
   if ((milo_op_info_get(op->code)->traits & MILO_OP_IMPURE) != 0) return true;
+  for (size_t i = 0; i < op->block_count; ++i)
+    for (const milo_op *inner = op->blocks[i]->first; inner != NULL; inner = inner->next)
+      if (must_stay(inner)) return true;
+  return false;
+}
+
+static bool is_live(const milo_op *op, const bool *used) {
+  if (must_stay(op)) return true;
   for (size_t i = 0; i < op->result_count; ++i)
     if (used[op->results[i]->id]) return true;
   return false;

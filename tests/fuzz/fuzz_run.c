@@ -323,7 +323,7 @@ static milo_value *an_argument(maker *m, const milo_param *param) {
 static void make_op(maker *m) {
   const milo_opcode code = (milo_opcode)(MILO_OP_unknown + 1 + pick(m, MILO_OP_COUNT - 1));
   const milo_op_info *info = milo_op_info_get(code);
-  if (info->infer == NULL || code == MILO_OP_const) return;
+  if (info->infer == NULL || code == MILO_OP_const || info->blocks > 0) return;
   milo_named args[MILO_MAX_PARAMS + 1] = {{NULL, NULL}};
   milo_value *list[4];
   size_t count = 0, variadic = 0;
@@ -377,6 +377,9 @@ static milo_program *make_program(maker *m) {
   return program;
 }
 
+// Loops may never end, and what branches compute may be large.
+static bool has_no_blocks(const milo_op *op) { return op->block_count == 0; }
+
 // Text, if it is a program small enough to be run.
 static milo_program *parse_program(const uint8_t *data, size_t size) {
   milo_program *program;
@@ -388,7 +391,7 @@ static milo_program *parse_program(const uint8_t *data, size_t size) {
     small = milo_type_is_static(&func->body->params[i]->type) &&
             milo_type_elements(&func->body->params[i]->type) <= MAX_ELEMENTS;
   for (const milo_op *op = func ? func->body->first : NULL; small && op != NULL; op = op->next) {
-    small = ++ops <= MAX_TEXT_OPS && op->code != MILO_OP_unknown;
+    small = ++ops <= MAX_TEXT_OPS && op->code != MILO_OP_unknown && has_no_blocks(op);
     for (size_t i = 0; small && i < op->result_count; i++)
       small = !milo_type_is_static(&op->results[i]->type) ||
               milo_type_elements(&op->results[i]->type) <= MAX_ELEMENTS;

@@ -432,7 +432,9 @@ static void test_unknown_operations_have_no_types(void) {
 
 static void test_every_operation_was_tried(void) {
   for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++)
-    if (!CHECK(has_good[code]) || !CHECK(has_bad[code]))
+    // What holds blocks: see test_control.c.
+    if (milo_op_info_get((milo_opcode)code)->blocks == 0 &&
+        (!CHECK(has_good[code]) || !CHECK(has_bad[code])))
       printf("#   %s\n", milo_op_info_get((milo_opcode)code)->name);
 }
 

@@ -140,12 +140,12 @@ static void test_arguments_twice(void) {
   CHECK(verifies(func->program, "exp.x is given twice"));
 }
 
-// A loop whose two blocks use the same names; what they define ends with them.
+// Two blocks that use the same names; what they define ends with them.
 static void test_blocks(void) {
   for (int inner_used = 0; inner_used < 2; inner_used++) {
     milo_value *x;
     milo_func *func = new_func(&x);
-    milo_op *loop = milo_op_create(func->body, NULL, "while_loop", MILO_NO_LOC);
+    milo_op *loop = milo_op_create(func->body, NULL, "loop_to_come", MILO_NO_LOC);
     milo_op_add_arg(loop, "loop_vars", &x, 1);
     milo_value *inner = NULL;
     for (int i = 0; i < 2; i++) {
@@ -163,8 +163,9 @@ static void test_blocks(void) {
   }
   milo_value *x;
   milo_func *func = new_func(&x);
-  milo_block_add_param(milo_op_add_block(milo_op_create(func->body, NULL, "cond", MILO_NO_LOC)),
-                       "x", x->type);
+  milo_block_add_param(
+      milo_op_add_block(milo_op_create(func->body, NULL, "choice_to_come", MILO_NO_LOC)), "x",
+      x->type);
   CHECK(verifies(func->program, "x is defined twice"));
 }
 

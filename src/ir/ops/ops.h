@@ -33,6 +33,8 @@ milo_infer_fn milo_infer_gather, milo_infer_gather_along_axis, milo_infer_non_ze
 // quant.c
 milo_infer_fn milo_infer_quantize, milo_infer_dequantize, milo_infer_constexpr_affine_dequantize,
     milo_infer_scale_blocks;
+// control.c
+milo_infer_fn milo_infer_cond, milo_infer_while_loop;
 // composite_infer.c
 milo_infer_fn milo_infer_rms_norm, milo_infer_rms_norm_grad, milo_infer_rope, milo_infer_attention,
     milo_infer_attention_grad, milo_infer_silu_gate, milo_infer_silu_gate_grad,
