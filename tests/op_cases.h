@@ -43,6 +43,42 @@ static const op_case op_cases[] = {
      "fp32 w = mul(x = v, y = fp32(2));\n} -> (w);",
      "fp32[] y = 3"},
 
+    // lists: what was never written is zero; they grow
+    {"make_list", "fp32[] x = 3",
+     "list<fp32, 2> l = make_list(init_length = int32(2), dtype = string(\"fp32\"));\n"
+     "int32 y = list_length(ls = l)[name = string(\"y\")];",
+     "int32[] y = 2"},
+    {"list_length", "fp32[2] x = 3 4",
+     "list<tensor<fp32, [2]>, 1> l = make_list(elem_shape = int32(2));\n"
+     "list<tensor<fp32, [2]>, 1> m = list_write(ls = l, index = int32(4), value = x);\n"
+     "int32 y = list_length(ls = m)[name = string(\"y\")];\nint32 z = list_length(ls = l);",
+     "int32[] y = 5; int32[] z = 1"},
+    {"list_read", "fp32[2] x = 3 4; int32[] i = 1",
+     "list<tensor<fp32, [2]>, 2> l = make_list(elem_shape = int32(2), init_length = int32(2));\n"
+     "list<tensor<fp32, [2]>, 2> m = list_write(ls = l, index = i, value = x);\n"
+     "tensor<fp32, [2]> y = list_read(ls = m, index = i)[name = string(\"y\")];\n"
+     "tensor<fp32, [2]> z = list_read(ls = m, index = int32(0));",
+     "fp32[2] y = 3 4; fp32[2] z = 0 0"},
+    {"list_write", "int32[1] x = 7; int32[1] w = 8",
+     "list<tensor<int32, [1]>, 1> l = make_list(elem_shape = int32(1), dtype = "
+     "string(\"int32\"));\n"
+     "list<tensor<int32, [1]>, 1> m = list_write(ls = l, index = int32(0), value = x);\n"
+     "list<tensor<int32, [1]>, 1> n = list_write(ls = m, index = int32(0), value = w);\n"
+     "tensor<int32, [1]> y = list_read(ls = m, index = int32(0))[name = string(\"y\")];\n"
+     "tensor<int32, [1]> z = list_read(ls = n, index = int32(0));",
+     "int32[1] y = 7; int32[1] z = 8"},
+    {"list_gather", "fp16[2] x = 3 4; int32[3] i = 2 0 2",
+     "list<tensor<fp16, [2]>, 1> l = make_list(elem_shape = int32(2), dtype = string(\"fp16\"));\n"
+     "list<tensor<fp16, [2]>, 1> m = list_write(ls = l, index = int32(2), value = x);\n"
+     "tensor<fp16, [3, 2]> y = list_gather(ls = m, indices = i)[name = string(\"y\")];",
+     "fp16[3,2] y = 3 4 0 0 3 4"},
+    {"list_scatter", "fp32[2,1] x = 3 4; int32[2] i = 3 1",
+     "list<tensor<fp32, [1]>, 1> l = make_list(elem_shape = int32(1));\n"
+     "list<tensor<fp32, [1]>, 1> m = list_scatter(ls = l, indices = i, value = x);\n"
+     "tensor<fp32, [4, 1]> y = list_gather(ls = m, indices = tensor<int32, [4]>([0, 1, 2, 3]))"
+     "[name = string(\"y\")];",
+     "fp32[4,1] y = 0 4 0 3"},
+
     // two arguments
     {"add", "fp32[2,2] x = 1 2 3 4; fp32[2] y0 = 10 20", Y("fp32, [2,2]", "add(x = x, y = y0)"),
      "fp32[2,2] y = 11 22 13 24"},

@@ -2,10 +2,12 @@
 #include "device/dynamic.h"
 
 #include "base/clock.h"
+#include "device/list.h"
 #include "device/ref/ref.h"
 #include "ir/op.h"
 
 static bool is_carried(const milo_type *type) {
+  if (type->kind == MILO_TYPE_LIST) type = &type->elems[0];
   return type->kind == MILO_TYPE_TENSOR && type->dtype != MILO_STRING;
 }
 
@@ -18,7 +20,7 @@ static bool block_is_supported(const milo_block *block) {
 }
 
 bool milo_dynamic_supports(const milo_op *op) {
-  if (op->block_count == 0 && !milo_ref_has(op->code)) return false;
+  if (op->block_count == 0 && !milo_ref_has(op->code) && !milo_list_runs(op)) return false;
   for (size_t i = 0; i < op->result_count; ++i)
     if (!is_carried(&op->results[i]->type)) return false;
   for (size_t i = 0; i < op->block_count; ++i)
@@ -108,7 +110,13 @@ static milo_status run_cond(evaluation *e, const milo_op *op, milo_arena *arena)
 
 static milo_literal copy_literal(const milo_literal *literal, milo_arena *arena) {
   milo_literal copy = *literal;
-  copy.data = milo_arena_copy(arena, literal->data, literal->bytes);
+  if (literal->kind == MILO_LITERAL_ITEMS) {
+    milo_literal *items = MILO_NEW_ARRAY(arena, milo_literal, literal->count);
+    for (size_t i = 0; i < literal->count; ++i) items[i] = copy_literal(&literal->items[i], arena);
+    copy.items = items;
+  } else {
+    copy.data = milo_arena_copy(arena, literal->data, literal->bytes);
+  }
   return copy;
 }
 
@@ -126,39 +134,89 @@ static milo_status step(evaluation *e, const milo_op *op, milo_arena *work, bool
   return *out_go_on ? run_block(e, op->blocks[1], work) : MILO_OK;
 }
 
-// What an iteration computes is given back after it, but for the variables: memory does not grow
-// with the number of iterations.
+// Moves the variables to an arena of their own and gives back all else that iterations computed.
+static void compact(milo_literal *variables, size_t count, milo_arena *work) {
+  milo_arena next = {0};
+  for (size_t i = 0; i < count; ++i) variables[i] = copy_literal(&variables[i], &next);
+  milo_arena_deinit(work);
+  *work = next;
+}
+
+// Memory does not grow with the number of iterations: what they leave behind is given back as soon
+// as it is more than what is in use (and a little more, so that small loops do not copy each time).
 static milo_status run_loop(evaluation *e, const milo_op *op, milo_arena *arena) {
+  enum { LITTLE = 1 << 20 };
   const milo_arg *vars = milo_op_arg(op, "loop_vars");
-  milo_arena held = {0}, scratch = {0};
+  milo_arena work = {0}, scratch = {0};
   milo_literal *now = MILO_NEW_ARRAY(&scratch, milo_literal, vars->count);
   for (size_t i = 0; i < vars->count; ++i) now[i] = read(e, vars->values[i]);
   milo_status status = MILO_OK;
+  size_t in_use = 0;
   for (bool go_on = true; go_on && status == MILO_OK;) {
-    milo_arena work = {0};
     set_variables(e, op, now);
     status = step(e, op, &work, &go_on);
-    if (status == MILO_OK && go_on) {
-      milo_arena next = {0};
-      for (size_t i = 0; i < vars->count; ++i) {
-        const milo_literal value = read(e, op->blocks[1]->outputs[i]);
-        now[i] = copy_literal(&value, &next);
-      }
-      milo_arena_deinit(&held);
-      held = next;
-    }
-    milo_arena_deinit(&work);
+    if (status != MILO_OK || !go_on) break;
+    for (size_t i = 0; i < vars->count; ++i) now[i] = read(e, op->blocks[1]->outputs[i]);
+    if (work.total_bytes < 2 * in_use + LITTLE) continue;
+    compact(now, vars->count, &work);
+    in_use = work.total_bytes;
   }
   for (size_t i = 0; i < op->result_count && status == MILO_OK; ++i)
     e->known[op->results[i]->id] = copy_literal(&now[i], arena);
-  milo_arena_deinit(&held);
+  milo_arena_deinit(&work);
+  milo_arena_deinit(&scratch);
+  return status;
+}
+
+static milo_status run_list_op(evaluation *e, const milo_op *op, milo_arena *arena) {
+  milo_arena scratch = {0};
+  milo_literal *given = MILO_NEW_ARRAY(&scratch, milo_literal, op->arg_count), result;
+  const milo_literal **values = MILO_NEW_ARRAY(&scratch, const milo_literal *, op->arg_count);
+  for (size_t i = 0; i < op->arg_count; ++i) {
+    if (op->args[i].count == 0) continue;
+    given[i] = read(e, op->args[i].values[0]);
+    values[i] = &given[i];
+  }
+  const milo_status status = milo_list_run(op, values, arena, &result, e->diag);
+  if (status == MILO_OK) e->known[op->results[0]->id] = result;
+  milo_arena_deinit(&scratch);
+  return status;
+}
+
+static bool is_copy_of_list(const milo_op *op) {
+  return op->code == MILO_OP_identity && op->results[0]->type.kind == MILO_TYPE_LIST;
+}
+
+// What was declared of a result may be more than its operation promises.
+static milo_status check_results(const evaluation *e, const milo_op *op) {
+  milo_status status = MILO_OK;
+  milo_arena scratch = {0};
+  for (size_t i = 0; i < op->result_count && status == MILO_OK; ++i) {
+    const milo_value *value = op->results[i];
+    const milo_type *type = &e->known[value->id].type;
+    if (type->kind == MILO_TYPE_LIST || milo_type_compatible(&value->type, type)) continue;
+    status = milo_fail(e->diag, op->loc, MILO_ERR_INVALID,
+                       "%s: the result %s is declared %s, but is %s now", op->name, value->name,
+                       milo_type_format(&scratch, &value->type, true),
+                       milo_type_format(&scratch, type, true));
+  }
   milo_arena_deinit(&scratch);
   return status;
 }
 
 static milo_status run_op(evaluation *e, const milo_op *op, milo_arena *arena) {
-  if (op->code == MILO_OP_cond) return run_cond(e, op, arena);
-  if (op->code == MILO_OP_while_loop) return run_loop(e, op, arena);
+  if (op->code == MILO_OP_cond || op->code == MILO_OP_while_loop) {
+    MILO_TRY(op->code == MILO_OP_cond ? run_cond(e, op, arena) : run_loop(e, op, arena));
+    return check_results(e, op);
+  }
+  if (milo_list_runs(op)) {
+    MILO_TRY(run_list_op(e, op, arena));
+    return check_results(e, op);
+  }
+  if (is_copy_of_list(op)) {
+    e->known[op->results[0]->id] = read(e, milo_op_in(op, "x"));
+    return MILO_OK;
+  }
   milo_arena scratch = {0};
   milo_literal *results = MILO_NEW_ARRAY(&scratch, milo_literal, op->result_count);
   const milo_status status = evaluate(e, op, arena, results);

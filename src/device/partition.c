@@ -11,10 +11,11 @@
 #include "base/str.h"
 #include "device/dynamic.h"
 #include "device/executable.h"
+#include "device/list.h"
 #include "ir/op.h"
 
 milo_segment_kind milo_segment_kind_of(const milo_device *device, const milo_op *op) {
-  bool known = op->block_count == 0;
+  bool known = op->block_count == 0 && !milo_list_runs(op);
   for (size_t i = 0; i < op->result_count; ++i)
     known = known && milo_type_is_static(&op->results[i]->type);
   for (size_t i = 0; i < op->arg_count; ++i)

@@ -302,7 +302,7 @@ static milo_status run_dynamic(milo_run *r, size_t index, dynamic *d, milo_diag 
   for (size_t i = 0; i < s->input_count; ++i) {
     const size_t slot = s->inputs[i];
     in[i] = d->literals[slot];
-    if (in[i].kind == MILO_LITERAL_DATA && in[i].data != NULL) continue;
+    if (in[i].kind != MILO_LITERAL_DATA || in[i].data != NULL) continue;
     const milo_type *type = &e->slots[slot].type;
     const size_t bytes = milo_type_bytes(type);
     void *data = milo_arena_alloc(arena, bytes + 1);

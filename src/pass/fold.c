@@ -36,7 +36,8 @@ static bool is_foldable(const milo_op *op, bool keep_constexpr) {
 static milo_status infer_again(milo_op *op, milo_diag *diag) {
   bool known = true;
   for (size_t i = 0; i < op->result_count; ++i)
-    known = known && milo_type_is_static(&op->results[i]->type);
+    known = known && (op->results[i]->type.kind != MILO_TYPE_TENSOR ||
+                      milo_type_is_static(&op->results[i]->type));
   if (known || op->code == MILO_OP_unknown) return MILO_OK;
   milo_types types = {.arena = milo_op_arena(op)};
   MILO_TRY(milo_op_infer(op, &types, diag));
@@ -47,6 +48,7 @@ static milo_status infer_again(milo_op *op, milo_diag *diag) {
                        "%s: the result %s is declared %s, but is %s for these inputs", op->name,
                        op->results[i]->name, milo_type_format(types.arena, declared, true),
                        milo_type_format(types.arena, &types.items[i], true));
+    if (declared->kind != MILO_TYPE_TENSOR) continue;
     if (declared->rank < 0) *declared = types.items[i];
     for (int k = 0; k < declared->rank && types.items[i].rank >= 0; ++k)
       if (declared->dims[k] == MILO_DIM_UNKNOWN) declared->dims[k] = types.items[i].dims[k];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cond and while_loop: their types, what runs, what passes make of them, gradients.
+// cond, while_loop and lists: their types, what runs, what passes make of them, gradients.
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -46,6 +46,8 @@ static void check_func(const milo_func *func, const char *inputs, const char *wa
 #define LOOP(vars, params, test, body) \
   "while_loop(loop_vars = " vars ") (" params ") {" test " (" params ") {" body ";\n"
 
+#define LIST "list<f[2], 3> l = make_list(init_length = int32(3), elem_shape = int32(2));\n"
+
 static void test_types(void) {
   static const struct {
     const char *body, *said;  // NULL: good
@@ -70,6 +72,31 @@ static void test_types(void) {
       {"f[2] y = " LOOP("(x, x)", "f[2] v", "} -> (p)", "} -> (v)"), "1 parameters, expected 2"},
       {"f[2] y = " LOOP("x", "f[2] v", "} -> (p)", "} -> (v, v)"), "gives 2 values, expected 1"},
       {"f[2] y = while_loop() () {} -> (p) () {} -> ();", "lacks its argument loop_vars"},
+      {LIST "f[2] y = list_read(ls = l, index = int32(0));", NULL},
+      {LIST "f[3] y = list_read(ls = l, index = int32(0));", "y is declared tensor<fp32, [3]>"},
+      {LIST "f[2] y = list_read(ls = x, index = int32(0));", "list_read.ls is tensor<fp32, [2]>"},
+      {LIST "f[2] y = list_read(ls = l, index = n);", "list_read.index"},
+      {LIST "f[2] y = list_read(ls = l, index = x);", "list_read.index has element type fp32"},
+      {LIST "list<f[2], 3> y = list_write(ls = l, index = int32(0), value = x);", NULL},
+      {LIST "list<f[2], 3> y = list_write(ls = l, index = int32(0), value = z);",
+       "list_write.value is tensor<fp32, [3]>, but the list holds tensor<fp32, [2]>"},
+      {LIST "list<f[2], 4> y = list_write(ls = l, index = int32(0), value = x);", "y is declared"},
+      {LIST "list<f[2], 3> y = list_write(ls = x, index = int32(0), value = x);", "list_write.ls"},
+      {LIST "f[2, 2] y = list_gather(ls = l, indices = n);", NULL},
+      {LIST "f[2, 2] y = list_gather(ls = l, indices = int32(1));", "list_gather.indices"},
+      {LIST "f[2, 2] y = list_gather(ls = n, indices = n);", "list_gather.ls"},
+      {LIST "list<f[2], 3> y = list_scatter(ls = l, indices = n, value = x);", "scatter.value"},
+      {LIST "list<f[2], 3> y = list_scatter(ls = z, indices = n, value = x);", "list_scatter.ls"},
+      {LIST "int32 y = list_length(ls = l);", NULL},
+      {LIST "int32 y = list_length(ls = x);", "list_length.ls"},
+      {"list<f[2, 3], 1> y = make_list(elem_shape = (int32(2), int32(3)));", NULL},
+      {"list<f[2, ?], ?> y = make_list(elem_shape = (int32(2), string(\"s\")));", NULL},
+      {"list<f[2], 1> y = make_list(elem_shape = int32(-2));", "make_list.elem_shape holds -2"},
+      {"list<f[2], 1> y = make_list(init_length = int32(-2));", "make_list.init_length is -2"},
+      {"list<f[2], 1> y = make_list(dtype = string(\"string\"));", "make_list.dtype"},
+      {"list<f[2], 1> y = make_list(elem_shape = (int32(2147483647), int32(2147483647), "
+       "int32(2147483647)));",
+       "make_list"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     milo_program *program =
@@ -154,7 +181,7 @@ static void test_memory(void) {
   milo_program *program = parse(
       "f[1048576] x",
       "f[1048576] y, int32 n = while_loop(loop_vars = (x, int32(0))) (f[1048576] v, int32 i) {\n"
-      "bool on = less(x = i, y = int32(100));\n} -> (on) (f[1048576] v, int32 i) {\n"
+      "bool on = less(x = i, y = int32(40));\n} -> (on) (f[1048576] v, int32 i) {\n"
       "f[1048576] w = add(x = v, y = fp32(1));\nint32 j = add(x = i, y = int32(1));\n} -> (w, j);",
       "y, n");
   milo_device *device = open_device("ref");
@@ -167,7 +194,7 @@ static void test_memory(void) {
   const uint64_t before = milo_peak_memory_bytes();
   if (CHECK(run != NULL))
     CHECK(milo_run_execute(run, &x, (milo_buffer *[]){y, n}, &diag) == MILO_OK);
-  CHECK(((const float *)milo_buffer_host(y))[77] == 100);
+  CHECK(((const float *)milo_buffer_host(y))[77] == 40);
   CHECK(milo_peak_memory_bytes() - before < 100 << 20);  // seen: 16 MiB
   milo_buffer_release(x);
   milo_buffer_release(y);
@@ -206,6 +233,76 @@ static void test_refused(void) {
   CHECK_STR(milo_executable_fallbacks(milo_run_executable(run)), "");
   milo_run_destroy(run);
   milo_device_close(device);
+  milo_program_destroy(program);
+}
+
+// What a list is asked for that it does not have.
+static void test_bad_lists(void) {
+  static const struct {
+    const char *body, *said;
+  } cases[] = {
+      {"f[2] y = list_read(ls = l, index = i);", "list_read: index 3 of a list of 3"},
+      {"f[2, 2] y = list_gather(ls = l, indices = k);", "list_gather: index -1 of a list of 3"},
+      {"list<f[2], 3> m = list_scatter(ls = l, indices = k, value = z);\n"
+       "f[2] y = list_read(ls = m, index = int32(0));",
+       "list_scatter: index -1 of a list of 3"},
+      {"list<f[2], 3> m = make_list(init_length = int32(3), elem_shape = int32(2), "
+       "dynamic_length = bool(false));\n"
+       "list<f[2], 3> o = list_write(ls = m, index = i, value = x);\n"
+       "f[2] y = list_read(ls = o, index = int32(0));",
+       "list_write: index 3 of a list of 3"},
+      {"list<f[?], 3> m = make_list(init_length = int32(3), elem_shape = string(\"n\"));\n"
+       "f[2] y = list_read(ls = m, index = int32(2));",
+       "element 2 of the list was not written"},
+      {"list<f[?], 3> m = make_list(init_length = int32(3), elem_shape = string(\"n\"));\n"
+       "list<f[?], 3> o = list_write(ls = m, index = int32(0), value = x);\n"
+       "f[3] y = list_read(ls = o, index = int32(0));",
+       "y is declared tensor<fp32, [3]>, but is tensor<fp32, [2]> now"},
+      {"list<f[2], 3> m = list_write(ls = l, index = int32(2147483646), value = x);\n"
+       "f[2] y = list_read(ls = m, index = int32(0));",
+       "no memory for a list"},
+      {"list<f[2], ?> m = make_list(init_length = j, elem_shape = int32(2));\n"
+       "f[2] y = list_read(ls = m, index = int32(0));",
+       "make_list: init_length is -1"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char body[1024];
+    snprintf(body, sizeof body, LIST "%s", cases[i].body);
+    milo_program *program =
+        parse("f[2] x, f[2, 2] z, int32 i, int32 j, tensor<int32, [2]> k", body, "y");
+    milo_device *device = open_device("cpu");
+    static run_tensors in, out;
+    run_parse(
+        "fp32[2] x = 1 2; fp32[2,2] z = 1 2 3 4; int32[] i = 3; int32[] j = -1; "
+        "int32[2] k = 0 -1",
+        &in);
+    run_parse("fp32[2] y = 0 0", &out);
+    if (!CHECK(run_func(device, program->funcs[0], &in, &out, &diag) != MILO_OK) ||
+        !CHECK(strstr(milo_diag_text(&diag), cases[i].said) != NULL))
+      printf("# %s\n# %s\n", cases[i].body, milo_diag_text(&diag));
+    milo_diag_clear(&diag);
+    milo_device_close(device);
+    milo_program_destroy(program);
+  }
+}
+
+// A list in a loop: 3,000 elements, each from the one before.
+static void test_list_in_loop(void) {
+  milo_program *program =
+      parse("f[2] x",
+            "list<f[2], 1> l = make_list(elem_shape = int32(2));\n"
+            "list<f[2], 1> a = list_write(ls = l, index = int32(0), value = x);\n"
+            "int32 n, list<f[2], 1> b = while_loop(loop_vars = (int32(1), a)) "
+            "(int32 i, list<f[2], 1> c) {\nbool on = less(x = i, y = int32(3000));\n} -> (on) "
+            "(int32 i, list<f[2], 1> c) {\nint32 k = sub(x = i, y = int32(1));\n"
+            "f[2] last = list_read(ls = c, index = k);\nf[2] v = add(x = last, y = fp32(1));\n"
+            "list<f[2], 1> d = list_write(ls = c, index = i, value = v);\n"
+            "int32 j = add(x = i, y = int32(1));\n} -> (j, d);\n"
+            "f[2] y = list_read(ls = b, index = int32(2999));\n"
+            "f[2] z = list_read(ls = b, index = int32(5));\nint32 m = list_length(ls = b);",
+            "y, z, m");
+  check_func(program->funcs[0], "fp32[2] x = 1 -1",
+             "fp32[2] y = 3000 2998; fp32[2] z = 6 4; int32[] m = 3000");
   milo_program_destroy(program);
 }
 
@@ -263,6 +360,8 @@ int main(void) {
   RUN(test_growing);
   RUN(test_memory);
   RUN(test_refused);
+  RUN(test_bad_lists);
+  RUN(test_list_in_loop);
   RUN(test_gradient);
   RUN(test_no_gradient);
   milo_diag_deinit(&diag);

@@ -431,11 +431,12 @@ static void test_unknown_operations_have_no_types(void) {
 }
 
 static void test_every_operation_was_tried(void) {
-  for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++)
-    // What holds blocks: see test_control.c.
-    if (milo_op_info_get((milo_opcode)code)->blocks == 0 &&
-        (!CHECK(has_good[code]) || !CHECK(has_bad[code])))
-      printf("#   %s\n", milo_op_info_get((milo_opcode)code)->name);
+  for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++) {
+    const milo_op_info *info = milo_op_info_get((milo_opcode)code);
+    // What holds blocks or takes lists: see test_control.c.
+    if (info->blocks > 0 || strstr(info->name, "list") != NULL) continue;
+    if (!CHECK(has_good[code]) || !CHECK(has_bad[code])) printf("#   %s\n", info->name);
+  }
 }
 
 int main(void) {
