@@ -416,7 +416,8 @@ MILO_API MILO_MUST_USE milo_status milo_kernel_bind(milo_kernel *kernel, const c
                                                     milo_buffer *buffer);
 /* The buffer bound to a name, borrowed; NULL if there is none. */
 MILO_API milo_buffer *milo_kernel_buffer(milo_kernel *kernel, const char *name);
-/* Every input must be bound. Returns when the outputs are complete. */
+/* Every input must be bound but for states, which then begin as zeros: a run reads and writes their
+   buffer. Returns when the outputs are complete. */
 MILO_API MILO_MUST_USE milo_status milo_kernel_run(milo_kernel *kernel);
 
 /* Times by operation, in order, since the kernel was made. Copies up to max, returns how many there

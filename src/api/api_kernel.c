@@ -53,8 +53,10 @@ static milo_status set_types(const milo_func *func, const milo_value *const *sor
     if (given->rank < 0 || given->rank > MILO_MAX_RANK)
       return milo_fail(diag, func->loc, MILO_ERR_INVALID, "input %s: rank %d is not in 0..%d",
                        given->name, given->rank, MILO_MAX_RANK);
-    const milo_type type = milo_type_tensor(param->type.dtype, given->rank, given->shape);
-    if (!milo_type_compatible(&type, &param->type)) {
+    const milo_type *declared =
+        param->type.kind == MILO_TYPE_STATE ? &param->type.elems[0] : &param->type;
+    const milo_type type = milo_type_tensor(declared->dtype, given->rank, given->shape);
+    if (!milo_type_compatible(&type, declared)) {
       milo_arena arena = {0};
       const milo_status status =
           milo_fail(diag, func->loc, MILO_ERR_INVALID, "input %s is declared %s, but %s was given",
@@ -283,7 +285,7 @@ milo_status milo_kernel_run(milo_kernel *kernel) {
   for (size_t i = 0; i < kernel->input_count + kernel->output_count; i++) {
     const milo_value *value = kernel_value(kernel, i);
     if (kernel->buffers[i] != NULL || !milo_type_is_static(&value->type)) continue;
-    if (i < kernel->input_count)
+    if (i < kernel->input_count && !milo_executable_input_is_state(kernel->executable, i))
       return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "input %s is not bound", value->name);
     MILO_TRY(milo_buffer_alloc(milo_type_bytes(&value->type), diag, &kernel->buffers[i]));
   }

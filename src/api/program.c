@@ -55,10 +55,12 @@ milo_value *milo_params_find(const milo_func *func, const milo_value *const *sor
 milo_value_info milo_value_info_make(milo_arena *arena, const milo_value *value) {
   milo_value_info info = {.name = value->name, .rank = -1};
   info.type = milo_type_format(arena, &value->type, true);
-  if (value->type.kind == MILO_TYPE_TENSOR) {
-    info.dtype = value->type.dtype;
-    info.rank = value->type.rank;
-    memcpy(info.shape, value->type.dims, sizeof info.shape);
+  const milo_type *type = &value->type;
+  if (type->kind == MILO_TYPE_STATE) type = &type->elems[0];  // what it holds
+  if (type->kind == MILO_TYPE_TENSOR) {
+    info.dtype = type->dtype;
+    info.rank = type->rank;
+    memcpy(info.shape, type->dims, sizeof info.shape);
   }
   return info;
 }

@@ -112,6 +112,7 @@ static milo_status specialize(milo_executable *e, const milo_type *input_types,
   milo_type *types = MILO_NEW_ARRAY(&func->program->arena, milo_type, body->param_count);
   for (size_t i = 0; i < body->param_count; ++i) {
     types[i] = input_types != NULL ? input_types[i] : body->params[i]->type;
+    if (e->is_state[i] && types[i].kind == MILO_TYPE_STATE) types[i] = types[i].elems[0];
     MILO_TRY(check_type(body->params[i], &types[i], func->loc, "input", false, diag));
   }
   MILO_TRY(milo_func_specialize(func, types, diag));
@@ -149,10 +150,12 @@ static int by_output(const void *a, const void *b) {
 
 static milo_status keep_aliases(milo_executable *e, const milo_executable_options *options,
                                 milo_diag *diag) {
-  if (options->alias_count == 0) return MILO_OK;
-  e->alias_count = options->alias_count;
-  e->aliases = milo_arena_copy(&e->program->arena, options->aliases,
-                               options->alias_count * sizeof *options->aliases);
+  e->alias_count = options->alias_count + e->link_count;
+  if (e->alias_count == 0) return MILO_OK;
+  e->aliases = MILO_NEW_ARRAY(&e->program->arena, milo_alias, e->alias_count);
+  for (size_t i = 0; i < options->alias_count; ++i) e->aliases[i] = options->aliases[i];
+  for (size_t i = 0; i < e->link_count; ++i)
+    e->aliases[options->alias_count + i] = (milo_alias){e->links[i].input, e->links[i].output};
   for (size_t i = 0; i < e->alias_count; ++i) {
     const milo_alias *alias = &e->aliases[i];
     if (alias->input >= e->input_count || alias->output >= e->output_count)
@@ -178,8 +181,14 @@ static milo_status compile(milo_executable *e, milo_device *device, const milo_t
                                     .keep_constexpr = options->keep_compressed,
                                     .after = device->host.after_pass,
                                     .after_user = device->host.after_pass_user};
-  MILO_TRY(specialize(e, input_types, &passes, diag));
   milo_arena *arena = &e->program->arena;
+  const milo_block *body = e->func->body;
+  e->is_state = MILO_NEW_ARRAY(arena, bool, body->param_count);
+  for (size_t i = 0; i < body->param_count; ++i)
+    e->is_state[i] = body->params[i]->type.kind == MILO_TYPE_STATE;
+  MILO_TRY(milo_states_lower(e->func, diag, &e->links, &e->link_count));
+  if (e->link_count > 0) MILO_TRY(milo_pass_tell("states", e->func, &passes, diag));
+  MILO_TRY(specialize(e, input_types, &passes, diag));
   e->input_count = e->func->body->param_count;
   e->output_count = e->func->body->output_count;
   e->inputs = signature(arena, e->func->body->params, e->input_count);
@@ -230,7 +239,10 @@ void milo_executable_release(milo_executable *e) {
 }
 
 size_t milo_executable_input_count(const milo_executable *e) { return e->input_count; }
-size_t milo_executable_output_count(const milo_executable *e) { return e->output_count; }
+size_t milo_executable_output_count(const milo_executable *e) {
+  return e->output_count - e->link_count;
+}
+bool milo_executable_input_is_state(const milo_executable *e, size_t i) { return e->is_state[i]; }
 const char *milo_executable_device(const milo_executable *e) { return e->type->name; }
 const char *milo_executable_fallbacks(const milo_executable *e) { return e->fallbacks; }
 

@@ -104,6 +104,8 @@ size_t milo_executable_input_count(const milo_executable *executable);
 size_t milo_executable_output_count(const milo_executable *executable);
 const milo_value *milo_executable_input(const milo_executable *executable, size_t i);
 const milo_value *milo_executable_output(const milo_executable *executable, size_t i);
+// Was the input declared as a state? A run leaves in its buffer what the function wrote to it.
+bool milo_executable_input_is_state(const milo_executable *executable, size_t i);
 const char *milo_executable_device(const milo_executable *executable);  // its name
 // Operations that the device itself does not run, as lines "fc1: linear runs on cpu"; "" if none.
 const char *milo_executable_fallbacks(const milo_executable *executable);

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "device/device.h"
+#include "pass/states.h"
 
 typedef enum milo_segment_kind {
   MILO_SEGMENT_DEVICE,    // the device itself
@@ -42,6 +43,9 @@ struct milo_executable {
   milo_func *func;
   milo_value *inputs, *outputs;  // name and type; what a pass renames stays as it was declared
   size_t input_count, output_count;
+  bool *is_state;          // by input
+  milo_state_link *links;  // of states that are written: the last outputs, which no caller sees
+  size_t link_count;
   milo_alias *aliases;  // by output, then by input
   size_t alias_count;
   milo_segment *segments;

@@ -314,6 +314,8 @@ static milo_status compile_segment(milo_executable *e, milo_segment *s, milo_dev
                                    const milo_executable_options *options, milo_diag *diag) {
   milo_executable_options own = *options;
   milo_arena scratch = {0};
+  own.aliases = e->aliases;  // states' are among them
+  own.alias_count = e->alias_count;
   if (s->func != e->func) {
     // Shared memory is the whole function's matter, see run.c.
     own.aliases = NULL;

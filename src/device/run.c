@@ -29,6 +29,7 @@ struct milo_run {
   milo_buffer **computed;   // outputs of unknown shape, by output
   milo_type *output_types;  // of the last run
   milo_buffer **in, **out;  // arguments of a segment
+  milo_buffer **results;    // the caller's outputs, then the states that are written
   output_use *uses;         // scratch for the check of shared buffers
 };
 
@@ -64,9 +65,10 @@ static milo_status fill(milo_run *r, milo_diag *diag) {
   r->output_types = calloc(e->output_count + 1, sizeof *r->output_types);
   r->in = calloc(most + 1, sizeof *r->in);
   r->out = calloc(most + 1, sizeof *r->out);
+  r->results = calloc(e->output_count + 1, sizeof *r->results);
   r->uses = calloc(e->output_count + 1, sizeof *r->uses);
   if (!r->states || !r->seconds || !r->slots || !r->own || !r->computed || !r->output_types ||
-      !r->in || !r->out || !r->uses)
+      !r->in || !r->out || !r->results || !r->uses)
     return no_memory(e, diag);
   for (size_t i = 0; i < e->output_count; ++i) r->output_types[i] = e->outputs[i].type;
   for (size_t i = 0; i < e->segment_count; ++i) {
@@ -139,6 +141,7 @@ void milo_run_destroy(milo_run *r) {
   free(r->output_types);
   free(r->in);
   free(r->out);
+  free(r->results);
   free(r->uses);
   milo_executable_release(r->e);
   free(r);
@@ -343,11 +346,15 @@ static milo_status run_segments(milo_run *r, milo_diag *diag) {
   return status;
 }
 
-milo_status milo_run_execute(milo_run *r, milo_buffer *const *inputs, milo_buffer *const *outputs,
+milo_status milo_run_execute(milo_run *r, milo_buffer *const *inputs, milo_buffer *const *given,
                              milo_diag *diag) {
   const milo_executable *e = r->e;
+  milo_buffer *const *outputs = r->results;
   for (size_t i = 0; i < e->input_count; ++i)
     MILO_TRY(check_buffer(&e->inputs[i], inputs[i], "input", diag));
+  for (size_t o = 0; o < e->output_count - e->link_count; ++o) r->results[o] = given[o];
+  for (size_t i = 0; i < e->link_count; ++i)
+    r->results[e->links[i].output] = inputs[e->links[i].input];
   for (size_t o = 0; o < e->output_count; ++o)
     if (milo_type_is_static(&e->outputs[o].type))
       MILO_TRY(check_buffer(&e->outputs[o], outputs[o], "output", diag));

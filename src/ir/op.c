@@ -37,6 +37,7 @@
 #define CHEAP MILO_OP_CHEAP
 #define COMPOSITE MILO_OP_COMPOSITE
 #define CONSTEXPR MILO_OP_CONSTEXPR
+#define IMPURE MILO_OP_IMPURE
 #define BINARY(d)                                                                                 \
   .params = {{"x", T, 0, NULL}, {"y", T, 0, NULL}}, .domain = {d}, .traits = ELEMENTWISE | CHEAP, \
   .infer = milo_infer_broadcast

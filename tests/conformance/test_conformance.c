@@ -115,6 +115,11 @@ static void convert(const milo_array *from, milo_dtype dtype, void *to) {
   }
 }
 
+// States are not recorded: they begin as zeros.
+static bool is_state(const milo_value_info *input) {
+  return strncmp(input->type, "state<", 6) == 0;
+}
+
 // Compiles for the shapes of the recorded inputs and fills them in.
 static bool compile(test_case *c) {
   milo_value_info inputs[MAX_NAMES];
@@ -122,6 +127,7 @@ static bool compile(test_case *c) {
   const size_t count = milo_program_inputs(c->program, NULL, inputs, MAX_NAMES);
   bool good = count <= MAX_NAMES;
   for (size_t i = 0; i < count && good; i++) {
+    if (is_state(&inputs[i])) continue;
     good = load_npy(c, "inputs", inputs[i].name, &arrays[i]) == MILO_OK;
     // A scalar may be recorded as a vector of one element, or the other way around.
     const bool one = arrays[i].bytes == milo_dtype_bits(arrays[i].dtype) / 8;
@@ -138,6 +144,7 @@ static bool compile(test_case *c) {
   good = c->status == MILO_OK;
   for (size_t i = 0; i < count && good; i++) {
     milo_buffer *buffer;
+    if (is_state(&inputs[i])) continue;
     const size_t bytes = arrays[i].bytes * 8 + 8;  // whatever the element type of the input is
     good = milo_buffer_create(c->ctx, bytes, &buffer) == MILO_OK;
     if (!good) break;
@@ -277,7 +284,7 @@ static void run_device(const char *device) {
   }
   CHECK(t.failed == 0);
   // An operation that gets lost makes its cases lack something; raise this with each new one.
-  CHECK(t.passed >= (reference ? 1187 : 1));
+  CHECK(t.passed >= (reference ? 1196 : 1));
 }
 
 static void test_cases(void) {

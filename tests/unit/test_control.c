@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cond, while_loop and lists: their types, what runs, what passes make of them, gradients.
+// cond, while_loop, lists and states: their types, what runs, what passes make of them, gradients.
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -306,6 +306,132 @@ static void test_list_in_loop(void) {
   milo_program_destroy(program);
 }
 
+// ---- states ----
+
+#define STATEFUL "state<f[2]> s, f[2] x, bool p, i[2] n, f[3] z"
+
+static void test_state_types(void) {
+  static const struct {
+    const char *body, *said;
+  } cases[] = {
+      {"f[2] y = read_state(input = s);", NULL},
+      {"f[3] y = read_state(input = s);", "y is declared tensor<fp32, [3]>"},
+      {"f[2] y = read_state(input = x);", "read_state.input is tensor<fp32, [2]>, expected"},
+      {"write_state(input = s, data = x);\nf[2] y = exp(x = x);", NULL},
+      {"write_state(input = s, data = z);\nf[2] y = exp(x = x);", "write_state.data is"},
+      {"write_state(input = s, data = n);\nf[2] y = exp(x = x);", "write_state.data is"},
+      {"write_state(input = x, data = x);\nf[2] y = exp(x = x);", "write_state.input is"},
+      {"write_state(data = x);\nf[2] y = exp(x = x);", "lacks its argument input"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    milo_program *program = parse(STATEFUL, cases[i].body, "y");
+    const milo_status status = milo_ir_verify(program, &diag);
+    const bool right =
+        cases[i].said == NULL
+            ? status == MILO_OK
+            : status == MILO_ERR_INVALID && strstr(milo_diag_text(&diag), cases[i].said) != NULL;
+    if (!CHECK(right)) printf("# %s\n# %s\n", cases[i].body, milo_diag_text(&diag));
+    milo_diag_clear(&diag);
+    milo_program_destroy(program);
+  }
+}
+
+// Reads see the writes before them, whatever passes do; a run leaves the last write. Two kernels on
+// one program have states of their own.
+static void test_state_over_runs(void) {
+  char *text = mil_short(
+      "state<f[2]> s, f[2] x, state<f[2]> only_read, state<f[2]> given, bool p",
+      "f[2] a = read_state(input = s);\nf[2] b = add(x = a, y = x);\n"
+      "write_state(input = s, data = b);\nf[2] c = read_state(input = s);\n"
+      "f[2] d = cond(pred = p) () {\nf[2] e = read_state(input = s);\n} -> (e) () {} -> (x);\n"
+      "write_state(input = s, data = x);\nf[2] w = mul(x = b, y = fp32(2));\n"
+      "write_state(input = s, data = w);\nf[2] r = read_state(input = only_read);\n"
+      "write_state(input = given, data = x);\n",
+      "a, c, d, r");
+  for (size_t d = 0; milo_device_name(d) != NULL; d++) {
+    milo_ctx *ctx = NULL;
+    milo_program *program = NULL;
+    milo_kernel *kernels[2] = {NULL};
+    milo_buffer *x = NULL, *given = NULL, *p = NULL;
+    milo_compile_options options = MILO_OPTIONS_INIT(milo_compile_options);
+    options.device = milo_device_name(d);
+    const float one[2] = {1, 10};
+    CHECK(milo_ctx_create(NULL, &ctx) == MILO_OK);
+    CHECK(milo_program_parse(ctx, text, strlen(text), "s.mil", NULL, &program) == MILO_OK);
+    milo_value_info in[5];
+    CHECK(milo_program_inputs(program, NULL, in, 5) == 5);
+    CHECK(in[0].dtype == MILO_FP32 && in[0].rank == 1 && in[0].shape[0] == 2);
+    CHECK_STR(in[0].type, "state<tensor<fp32, [2]>>");
+    if (!CHECK(milo_compile(ctx, program, &options, &kernels[0]) == MILO_OK))
+      printf("# %s\n", milo_error(ctx));
+    CHECK(milo_kernel_share(ctx, kernels[0], &kernels[1]) == MILO_OK);
+    CHECK(milo_kernel_outputs(kernels[0], NULL, 0) == 4);
+    CHECK(milo_buffer_create(ctx, 8, &x) == MILO_OK);
+    CHECK(milo_buffer_create(ctx, 8, &given) == MILO_OK);
+    CHECK(milo_buffer_create(ctx, 1, &p) == MILO_OK);
+    CHECK(milo_buffer_write(x, 0, one, 8) == MILO_OK);
+    CHECK(milo_buffer_write(p, 0, "\1", 1) == MILO_OK);
+    for (int k = 0; k < 2; k++) {
+      CHECK(milo_kernel_bind(kernels[k], "x", x) == MILO_OK);
+      CHECK(milo_kernel_bind(kernels[k], "p", p) == MILO_OK);
+    }
+    CHECK(milo_kernel_bind(kernels[0], "given", given) == MILO_OK);
+    // s: 0, then twice (s + x)
+    static const float wanted[][2] = {{0, 0}, {2, 20}, {6, 60}};
+    for (int run = 0; run < 3; run++) {
+      float a[2] = {0}, c[2] = {0}, e[2] = {0}, r[2] = {1, 1};
+      if (!CHECK(milo_kernel_run(kernels[0]) == MILO_OK)) printf("# %s\n", milo_error(ctx));
+      CHECK(milo_buffer_read(milo_kernel_buffer(kernels[0], "a"), 0, a, 8) == MILO_OK);
+      CHECK(milo_buffer_read(milo_kernel_buffer(kernels[0], "c"), 0, c, 8) == MILO_OK);
+      CHECK(milo_buffer_read(milo_kernel_buffer(kernels[0], "d"), 0, e, 8) == MILO_OK);
+      CHECK(milo_buffer_read(milo_kernel_buffer(kernels[0], "r"), 0, r, 8) == MILO_OK);
+      for (int i = 0; i < 2; i++) {
+        CHECK(a[i] == wanted[run][i] && c[i] == wanted[run][i] + one[i]);
+        CHECK(e[i] == c[i] && r[i] == 0);
+      }
+    }
+    float left[2] = {0}, mine[2] = {0}, other[2] = {1, 1};
+    CHECK(milo_buffer_read(milo_kernel_buffer(kernels[0], "s"), 0, left, 8) == MILO_OK);
+    CHECK(left[0] == 14 && left[1] == 140);
+    CHECK(milo_buffer_read(given, 0, mine, 8) == MILO_OK);
+    CHECK(mine[0] == 1 && mine[1] == 10);
+    CHECK(milo_kernel_run(kernels[1]) == MILO_OK);
+    CHECK(milo_buffer_read(milo_kernel_buffer(kernels[1], "a"), 0, other, 8) == MILO_OK);
+    CHECK(other[0] == 0 && other[1] == 0);
+    for (int k = 0; k < 2; k++) milo_kernel_destroy(kernels[k]);
+    milo_buffer_release(x);
+    milo_buffer_release(given);
+    milo_buffer_release(p);
+    milo_program_destroy(program);
+    milo_ctx_destroy(ctx);
+  }
+  free(text);
+}
+
+static void test_state_refused(void) {
+  milo_program *program = parse(STATEFUL,
+                                "f[2] y = cond(pred = p) () {\nwrite_state(input = s, data = x);\n"
+                                "} -> (x) () {} -> (x);",
+                                "y");
+  milo_device *device = open_device("cpu");
+  milo_run *run = NULL;
+  CHECK(milo_run_compile(device, program->funcs[0], NULL, &diag, &run) == MILO_ERR_UNSUPPORTED);
+  CHECK(strstr(milo_diag_text(&diag), "write_state in a block of another operation") != NULL);
+  milo_diag_clear(&diag);
+  milo_program_destroy(program);
+  program = parse("state<list<f[2], 3>> s, f[2] x", "f[2] y = exp(x = x);", "y");
+  CHECK(milo_run_compile(device, program->funcs[0], NULL, &diag, &run) == MILO_ERR_UNSUPPORTED);
+  CHECK(strstr(milo_diag_text(&diag), "input s is not a tensor of numbers") != NULL);
+  milo_diag_clear(&diag);
+  milo_program_destroy(program);
+  program = parse("list<f[2], 3> s", "f[2] y = list_read(ls = s, index = int32(0));", "y");
+  CHECK(milo_run_compile(device, program->funcs[0], NULL, &diag, &run) == MILO_ERR_UNSUPPORTED);
+  CHECK(strstr(milo_diag_text(&diag), "input s is not a tensor of numbers") != NULL);
+  milo_diag_clear(&diag);
+  milo_program_destroy(program);
+  milo_device_close(device);
+}
+
 // ---- gradients ----
 
 static void test_gradient(void) {
@@ -362,6 +488,9 @@ int main(void) {
   RUN(test_refused);
   RUN(test_bad_lists);
   RUN(test_list_in_loop);
+  RUN(test_state_types);
+  RUN(test_state_over_runs);
+  RUN(test_state_refused);
   RUN(test_gradient);
   RUN(test_no_gradient);
   milo_diag_deinit(&diag);

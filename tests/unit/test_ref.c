@@ -51,7 +51,8 @@ static void test_every_row_is_defined(void) {
   for (int code = MILO_OP_unknown + 1; code < MILO_OP_COUNT; code++) {
     const milo_op_info *info = milo_op_info_get((milo_opcode)code);
     if (code == MILO_OP_const) continue;
-    // What holds blocks or takes lists is evaluated by dynamic.c.
+    // What holds blocks or takes lists is evaluated by dynamic.c, states are lowered.
+    if (strstr(info->name, "_state") != NULL) continue;
     const bool is_defined = milo_ref_has((milo_opcode)code) || info->decompose != NULL ||
                             info->blocks > 0 || strstr(info->name, "list") != NULL;
     if (!CHECK(is_defined) || !CHECK(has_case(info->name))) printf("# %s\n", info->name);

@@ -97,6 +97,11 @@ static int load_input(runner *r, const char *given) {
 
 static int make_input(runner *r, size_t i) {
   const milo_value_info *info = &r->in[i];
+  if (strncmp(info->type, "state<", 6) == 0) {  // begins as zeros
+    const milo_status status =
+        milo_array_create(r->ctx, info->dtype, info->rank, info->shape, &r->arrays[i]);
+    return status == MILO_OK ? EXIT_OK : fail_with(r->ctx, status);
+  }
   if (!r->seed_text)
     return fail_text("input %s (%s) is missing\nhint: --input %s=FILE.npy, or --random SEED",
                      info->name, info->type, info->name);

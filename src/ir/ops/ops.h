@@ -38,6 +38,8 @@ milo_infer_fn milo_infer_cond, milo_infer_while_loop;
 // list.c
 milo_infer_fn milo_infer_make_list, milo_infer_list_length, milo_infer_list_read,
     milo_infer_list_write, milo_infer_list_gather, milo_infer_list_scatter;
+// state.c
+milo_infer_fn milo_infer_read_state, milo_infer_write_state;
 // composite_infer.c
 milo_infer_fn milo_infer_rms_norm, milo_infer_rms_norm_grad, milo_infer_rope, milo_infer_attention,
     milo_infer_attention_grad, milo_infer_silu_gate, milo_infer_silu_gate_grad,
