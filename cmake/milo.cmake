@@ -119,6 +119,20 @@ function(milo_client target)
   target_link_options(${target} PRIVATE $<TARGET_PROPERTY:milo_flags,INTERFACE_LINK_OPTIONS>)
 endfunction()
 
+# libane_bridge: the functions of <milo/ane_bridge.h> over milo.h; nothing of libmilo shows.
+function(milo_bridge folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.c)
+  add_library(ane_bridge SHARED ${sources})
+  milo_client(ane_bridge)
+  target_include_directories(ane_bridge PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+  set_target_properties(ane_bridge PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  if(APPLE)
+    target_link_options(ane_bridge PRIVATE "LINKER:-exported_symbol,_ane_bridge_*")
+  else()
+    target_link_options(ane_bridge PRIVATE "LINKER:--exclude-libs,ALL")
+  endif()
+endfunction()
+
 # Every .c file of a folder is a program, run as a test without arguments in a folder of its own.
 function(milo_examples folder)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.c)
