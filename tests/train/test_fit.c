@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// ctest: LABELS threads
 // milo_fit through the public header: against PyTorch's losses (tests/oracle/make_fit.py), against
 // arithmetic by hand, resuming, accumulation, what stays untouched, and what is refused.
 #include <milo/milo.h>
