@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "train/plan.h"
 #include "train/plan_list.h"
+#include "train/regression.h"
 
 static const milo_plan_type *plan_at(size_t plan) {
   size_t i = 1;
@@ -42,4 +43,20 @@ milo_status milo_plan_list(milo_ctx *ctx, const milo_model_config *config,
   }
   MILO_TRY(milo_ctx_device(ctx, NULL, &device));
   return milo_plan_list_run(device, &complete, &options, milo_program_describe, diag);
+}
+
+milo_status milo_train_regression(milo_ctx *ctx, const milo_model_config *config,
+                                  const milo_train_options *given, milo_train_result *out_result) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  milo_train_options options;
+  milo_model_config complete;
+  milo_device *device = NULL;
+  milo_train_result result = {0};
+  if (out_result) *out_result = result;
+  MILO_TRY(milo_take_options(milo_train_options, given, diag, &options));
+  MILO_TRY(milo_model_config_complete(config, diag, &complete));
+  MILO_TRY(milo_ctx_device(ctx, options.device, &device));
+  const milo_status status = milo_regression_run(device, &complete, &options, diag, &result);
+  if (out_result) *out_result = result;
+  return status;
 }

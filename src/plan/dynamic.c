@@ -38,6 +38,8 @@ void milo_kernel_emit_ffn_fused(milo_kernel_builder *k) {
   if (b->status != MILO_OK) return;
   milo_value *rows = milo_kernel_reshape(k, gate, 1, 1, gate->type.dims[1], gate->type.dims[3]);
   milo_value *ffn = milo_kernel_product(k, milo_kernel_matrix(k, "w2"), rows, true);
+  const double residual = milo_plan_residual(k->shape->config);
+  if (residual != 1) ffn = milo_b_scale(b, ffn, residual);
   milo_kernel_out(k, "x_next", milo_b_add(b, milo_kernel_in(k, "x2"), ffn));
   milo_kernel_out(k, "h1", h1);
   milo_kernel_out(k, "h3", h3);

@@ -6,11 +6,6 @@
 #include "ir/builder.h"
 #include "ir/op.h"
 
-double milo_plan_residual(const milo_model_config *config) {
-  (void)config;
-  return 1;
-}
-
 // A program under construction.
 typedef struct host {
   milo_builder b;

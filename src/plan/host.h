@@ -36,7 +36,5 @@ MILO_MUST_USE milo_status milo_host_compile(milo_device *device, const milo_plan
 MILO_MUST_USE milo_status milo_host_compile_weight_grad(milo_device *device, int64_t out,
                                                         int64_t in, int64_t seq, milo_diag *diag,
                                                         milo_run **out_run);
-// What gradients of residual branches, and the branches, are multiplied by.
-double milo_plan_residual(const milo_model_config *config);
 
 #endif

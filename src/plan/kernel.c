@@ -72,6 +72,11 @@ int64_t milo_plan_classifier_rows(int64_t vocab) {
   return MOST;
 }
 
+double milo_plan_residual(const milo_model_config *config) {
+  (void)config;
+  return 1;
+}
+
 milo_layout milo_plan_layout(const milo_plan_shape *shape, const milo_plan_kernel *kernel,
                              bool output) {
   const bool by_column = !output && kernel->columns != MILO_EXTENT_NONE;

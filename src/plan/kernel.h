@@ -75,6 +75,9 @@ int64_t milo_plan_extent(const milo_plan_shape *shape, milo_extent extent);
 // 16,384, or 16,384 if that would be few (the last program then has fewer).
 int64_t milo_plan_classifier_rows(int64_t vocab);
 
+// What residual branches, and their gradients, are multiplied by.
+double milo_plan_residual(const milo_model_config *config);
+
 // A rectangle of a packed tensor.
 typedef struct milo_region {
   size_t channel, column, channels, columns;

@@ -446,6 +446,44 @@ milo_status milo_packed_run(milo_plan *plan, milo_diag *diag, double *out_loss_s
   return status == MILO_OK ? joined : status;
 }
 
+// dx = 2 (y - target) scale / count.
+static milo_status seed_regression(milo_packed_plan *p, const float *target, double scale,
+                                   milo_diag *diag, double *out_loss) {
+  const size_t count = p->seq * (size_t)p->shape.config->dim;
+  float *y = milo_buffer_map(p->x[p->layers], MILO_READ);
+  float *dx = y ? milo_buffer_map(p->dx, MILO_WRITE) : NULL;
+  double sum = 0;
+  for (size_t i = 0; dx && i < count; i++) {
+    const double apart = (double)y[i] - (double)target[i];
+    sum += apart * apart;
+    dx[i] = (float)(2 * apart * scale / (double)count);
+  }
+  *out_loss = sum / (double)count;
+  milo_status status = dx ? milo_buffer_unmap(p->dx, dx, MILO_WRITE) : unreachable(diag);
+  const milo_status unmapped =
+      y ? milo_buffer_unmap(p->x[p->layers], y, MILO_READ) : MILO_ERR_NO_MEMORY;
+  return status == MILO_OK ? unmapped : status;
+}
+
+static milo_status regress(milo_packed_plan *p, const float *x, const float *target, double scale,
+                           milo_diag *diag, double *out_loss) {
+  const size_t bytes = p->seq * (size_t)p->shape.config->dim * sizeof *x;
+  if (milo_buffer_write(p->x[0], 0, x, bytes) != MILO_OK) return unreachable(diag);
+  for (size_t layer = 0; layer < p->layers; layer++) MILO_TRY(p->type->forward(p, layer, diag));
+  MILO_TRY(seed_regression(p, target, scale, diag, out_loss));
+  for (size_t layer = p->layers; layer-- > 0;) MILO_TRY(p->type->backward(p, layer, diag));
+  return MILO_OK;
+}
+
+milo_status milo_packed_regress(milo_plan *plan, const float *x, const float *target, double scale,
+                                milo_diag *diag, double *out_loss) {
+  milo_packed_plan *p = (milo_packed_plan *)plan;
+  MILO_TRY(p->type->refresh(p, true, diag));
+  const milo_status status = regress(p, x, target, scale, diag, out_loss);
+  const milo_status joined = milo_beside_queue_join(p->queue, status == MILO_OK ? diag : NULL);
+  return status == MILO_OK ? joined : status;
+}
+
 milo_status milo_packed_evaluate(milo_plan *plan, milo_diag *diag, double *out_loss_sum) {
   milo_packed_plan *p = (milo_packed_plan *)plan;
   double sum = 0;

@@ -94,6 +94,11 @@ milo_status milo_packed_begin(milo_plan *plan, milo_diag *diag);
 milo_status milo_packed_run(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
 milo_status milo_packed_evaluate(milo_plan *plan, milo_diag *diag, double *out_loss_sum);
 
+// The layers alone, without tokens and head: from x [D, S] of one sequence to y like x. *out_loss:
+// mean of (y - target)^2; its gradient times scale is added to the layers' gradients.
+MILO_MUST_USE milo_status milo_packed_regress(milo_plan *plan, const float *x, const float *target,
+                                              double scale, milo_diag *diag, double *out_loss);
+
 // ---- for the two plans ----
 
 // Grows with every change of a layer's weights.

@@ -38,6 +38,14 @@ check "fp16 with a budget" "$milo" "${run[@]}" --plan static --precision fp16 --
 check "fp16 in one process" "$milo" "${run[@]}" --plan static --precision fp16 --out half1
 check "the same files in fp16" diff -r half half1
 
+check "a regression" "$milo" train --task regression --model tiny.json --json
+json "loss falls" 'j["steps"] == 100 and j["loss"] < 0.5 * j["first_loss"] and j["compiles"] == 501'
+check "with the plan dynamic" "$milo" train --task regression --model tiny.json --plan dynamic --steps 20
+holds "a line every ten steps" '^step 10 +loss 0\.[0-9]+ ' "$out"
+holds "and a summary" '^loss 0\.[0-9]+ to 0\.[0-9]+ in 20 steps, .* 10 programs compiled' "$out"
+refuse 2 "--task is regression, not 'chess'" train --task chess
+refuse 2 "takes no --data" train --task regression --data stories.txt
+refuse 1 "the kernels of the plans static and dynamic" train --task regression --plan fused
 refuse 2 "--plan is fused, dynamic or static, not 'stat'" "${run[@]}" --plan stat --out none
 refuse 2 "--compile-budget needs --out" "${run[@]}" --plan static --compile-budget 40
 refuse 2 "--compile-budget is at least 1" "${run[@]}" --plan static --compile-budget 0 --out none

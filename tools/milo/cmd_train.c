@@ -16,7 +16,7 @@
 
 typedef struct request {
   training_request training;
-  const char *data, *model, *init, *tokenizer, *plan;
+  const char *data, *model, *init, *tokenizer, *plan, *task;
   bool tokens;
   uint64_t vocab, seq, compile_budget;
 } request;
@@ -176,6 +176,54 @@ static int read_budget(const command *cmd, const request *r, milo_train_options 
   return EXIT_OK;
 }
 
+typedef struct regression {
+  double first, last, seconds;
+  uint64_t steps;
+  bool quiet;
+} regression;
+
+static bool on_regression_step(void *user, const milo_train_report *r) {
+  regression *g = user;
+  if (r->step == 1) g->first = r->loss;
+  g->last = r->loss;
+  g->steps = r->step;
+  g->seconds += r->step_s;
+  if (!g->quiet && (r->step == 1 || r->step % 10 == 0 || r->step == r->steps))
+    printf("step %-4" PRIu64 " loss %.6f  |gradient| %.4f  %.1f ms\n", r->step, r->loss,
+           r->grad_norm, r->step_s * 1e3);
+  return !stop_requested();
+}
+
+// What the trainer prints that this one stands for: loss by step, time a step, programs compiled.
+static int regress(const request *r, const common_options *common, milo_train_options *options) {
+  regression g = {.quiet = common->json || common->quiet};
+  milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
+  milo_train_result result;
+  milo_ctx *ctx = open_ctx(common);
+  if (!ctx) return EXIT_FAILED;
+  stop_on_signal(STOPPING_AFTER_STEP);
+  options->on_step = on_regression_step;
+  options->stop = stop_asked;
+  options->user = &g;
+  milo_status status =
+      milo_model_config_load(ctx, r->model ? r->model : milo_model_name(0), &config);
+  if (status == MILO_OK) status = milo_train_regression(ctx, &config, options, &result);
+  int code = status == MILO_OK ? EXIT_OK : fail_with(ctx, status);
+  const double steps = g.steps > 0 ? (double)g.steps : 1;
+  if (code == EXIT_OK && common->json)
+    printf("{\"steps\": %" PRIu64
+           ", \"first_loss\": %.9g, \"loss\": %.9g, \"step_seconds\": %.6g, \"compiles\": %" PRIu64
+           "}\n",
+           g.steps, g.first, g.last, g.seconds / steps, result.compiles);
+  else if (code == EXIT_OK)
+    printf("loss %.6f to %.6f in %" PRIu64 " steps, %.1f ms a step, %" PRIu64
+           " programs compiled\n",
+           g.first, g.last, g.steps, g.seconds / steps * 1e3, result.compiles);
+  milo_ctx_destroy(ctx);
+  const int flushed = finish_stdout();
+  return code == EXIT_OK ? flushed : code;
+}
+
 int cmd_train(int argc, char **argv) {
   static const command cmd = {
       "train",
@@ -241,6 +289,8 @@ int cmd_train(int argc, char **argv) {
        "steps (default: --eval-every)"},
       {"--precision", NULL, OPTION_STRING, &r.training.precision, "P", PRECISION_HELP},
       {"--loss-scale", NULL, OPTION_STRING, &r.training.loss_scale, "L", LOSS_SCALE_HELP},
+      {"--task", NULL, OPTION_STRING, &r.task, "regression",
+       "instead of a text: one layer learns made-up numbers, to try out a device"},
       {"--plan", NULL, OPTION_STRING, &r.plan, "P", PLAN_HELP},
       {"--compile-budget", NULL, OPTION_COUNT, &r.compile_budget, "N",
        "programs a process may compile; then it saves, and a new one goes on (default: any "
@@ -250,7 +300,11 @@ int cmd_train(int argc, char **argv) {
   common_options common = {0};
   int args, code;
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
-  if (!r.data) return usage_error(&cmd, "--data FILE is needed");
+  if (r.task && strcmp(r.task, "regression") != 0)
+    return usage_error(&cmd, "--task is regression, not '%s'", r.task);
+  if (r.task && (r.data || r.init || r.training.out))
+    return usage_error(&cmd, "--task regression takes no --data, --init or --out");
+  if (!r.data && !r.task) return usage_error(&cmd, "--data FILE is needed");
   if (r.model && r.init) return usage_error(&cmd, "--model and --init exclude each other");
   if (r.init && r.vocab != NOT_GIVEN)
     return usage_error(&cmd, "--vocab is part of what --init reads");
@@ -269,6 +323,7 @@ int cmd_train(int argc, char **argv) {
   if (code == EXIT_OK) code = read_budget(&cmd, &r, &train_options);
   if (code != EXIT_OK) return code;
   r.training.json = common.json;
+  if (r.task) return regress(&r, &common, &train_options);
   job j = {.ctx = open_ctx(&common),
            .data = {.path = r.data, .is_tokens = r.tokens || is_token_file(r.data)}};
   if (!j.ctx) return EXIT_FAILED;
