@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Times training steps of Milo and of PyTorch in turns on the same machine, fp32, random tokens.
+"""Times training steps of Milo and of PyTorch in turns on the same machine, random tokens.
 
 A step is forward, backward, clipping by the global norm and AdamW with decay on matrices only, of
 the same Llama-style model. Each side runs in a process of its own, so peak memory is its own too;
-turns alternate, so that a slow minute of the machine hits both. Prints a table, or --json.
+turns alternate, so that a slow minute of the machine hits both. --precision bf16 is autocast to
+bfloat16 for PyTorch. --peers eager,compiled times both of its ways and compares with the faster
+one. Prints a table, or --json.
 
   python3 bench/compare_pytorch.py --milo build/release/milo --model stories110M --batch 8 --seq 256
+  python3 bench/compare_pytorch.py --precision bf16 --peers eager,compiled --model stories110M
 """
 import argparse
 import json
@@ -79,14 +82,20 @@ def peer(args):
         m = norm(x, b["ffn_norm"])
         return x + (F.silu(m @ b["w1"].T) * (m @ b["w3"].T)) @ b["w2"].T
 
-    def step():
-        tokens = torch.randint(0, vocab, (args.batch, args.seq + 1))
-        start = time.perf_counter()
+    def loss_of(tokens):
         x = F.embedding(tokens[:, :-1], embedding)
         for b in blocks:
             x = block(x, b)
         logits = norm(x, final_norm) @ embedding.T
-        loss = F.cross_entropy(logits.view(-1, vocab), tokens[:, 1:].reshape(-1))
+        return F.cross_entropy(logits.view(-1, vocab).float(), tokens[:, 1:].reshape(-1))
+
+    forward = torch.compile(loss_of) if args.peer == "compiled" else loss_of
+
+    def step():
+        tokens = torch.randint(0, vocab, (args.batch, args.seq + 1))
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+            loss = forward(tokens)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
@@ -116,36 +125,46 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0))
                         if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--peers", default="eager", help="eager, compiled or both, with a comma")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--peer", choices=("eager", "compiled"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
         return peer(args)
-    shape = ["--batch", str(args.batch), "--seq", str(args.seq), "--steps", str(args.steps),
+    peers = args.peers.split(",")
+    if not set(peers) <= {"eager", "compiled"}:
+        parser.error("--peers is eager, compiled or eager,compiled")
+    shape = ["--precision", args.precision, "--batch", str(args.batch), "--seq", str(args.seq), "--steps", str(args.steps),
              "--threads", str(args.threads)]
     sides = {
-        "milo": [args.milo, "bench", "train", args.model, "--precision", "fp32", "--json"] + shape,
-        "pytorch": [args.python, os.path.abspath(__file__), "--peer", "--model", args.model] + shape,
+        "milo": [args.milo, "bench", "train", args.model, "--json"] + shape,
     }
+    for peer_name in peers:
+        sides[peer_name] = [args.python, os.path.abspath(__file__), "--peer", peer_name,
+                            "--model", args.model] + shape
     results = {name: [] for name in sides}
     for _ in range(args.rounds):
         for name, command in sides.items():
             results[name].append(run_json(command))
     tokens = args.batch * args.seq
-    summary = {"model": args.model, "batch": args.batch, "seq": args.seq, "threads": args.threads,
+    summary = {"model": args.model, "precision": args.precision, "batch": args.batch, "seq": args.seq, "threads": args.threads,
                "rounds": args.rounds}
     for name, turns in results.items():
         seconds = statistics.median(t["step_seconds"] for t in turns)
         summary[name] = {"step_seconds": seconds, "tokens_per_second": tokens / seconds,
                          "peak_memory_bytes": max(t["peak_memory_bytes"] for t in turns),
                          "loss": turns[-1]["loss"]}
+    best = min(peers, key=lambda name: summary[name]["step_seconds"])
+    summary["pytorch"] = dict(summary[best], way=best)  # the faster one
     summary["speed_ratio"] = summary["pytorch"]["step_seconds"] / summary["milo"]["step_seconds"]
     summary["memory_ratio"] = (summary["milo"]["peak_memory_bytes"] /
                                summary["pytorch"]["peak_memory_bytes"])
     if args.json:
         print(json.dumps(summary))
         return None
-    print(f"{args.model}, {args.batch} x {args.seq}, {args.threads} threads, fp32, {args.rounds} rounds")
+    print(f"{args.model}, {args.batch} x {args.seq}, {args.threads} threads, {args.precision}, "
+          f"{args.rounds} rounds")
     for name in sides:
         side = summary[name]
         print(f"  {name:8} {side['step_seconds']:8.3f} s a step  {side['tokens_per_second']:8.0f} tokens/s  "

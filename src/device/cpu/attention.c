@@ -41,20 +41,27 @@ static int64_t position_of(const milo_cpu_run *run, const heads_op *a) {
   return (int64_t)fmin(fmax(position, -(double)a->a.queries), (double)a->a.keys);
 }
 
+// With narrow heads packing scores in pairs costs more than their products save: with heads of 8
+// the gradient took 1.7 times as long, with 64 0.7 times.
+static milo_numeric mode_of(const milo_code *c, size_t head) {
+  enum { LEAST_HEAD = 32 };
+  const bool bf16 = c->options->numeric == MILO_NUMERIC_BF16 && head >= LEAST_HEAD;
+  return bf16 ? MILO_NUMERIC_BF16 : MILO_NUMERIC_EXACT;
+}
+
 static heads_op *start(milo_code *c, const milo_op *op) {
   const milo_value *q = milo_op_in(op, "query"), *k = milo_op_in(op, "key");
   if (!milo_cpu_float(q->type.dtype)) return NULL;
   heads_op *a = MILO_NEW(&c->arena, heads_op);
-  a->a = (milo_attention){
-      .batch = (size_t)q->type.dims[0],
-      .heads = (size_t)q->type.dims[1],
-      .kv_heads = (size_t)k->type.dims[1],
-      .queries = (size_t)q->type.dims[2],
-      .keys = (size_t)k->type.dims[2],
-      .head = (size_t)q->type.dims[3],
-      .scale = (float)milo_op_float(op, "scale"),
-      .causal = milo_op_bool(op, "causal"),
-      .mode = c->options->numeric == MILO_NUMERIC_BF16 ? MILO_NUMERIC_BF16 : MILO_NUMERIC_EXACT};
+  a->a = (milo_attention){.batch = (size_t)q->type.dims[0],
+                          .heads = (size_t)q->type.dims[1],
+                          .kv_heads = (size_t)k->type.dims[1],
+                          .queries = (size_t)q->type.dims[2],
+                          .keys = (size_t)k->type.dims[2],
+                          .head = (size_t)q->type.dims[3],
+                          .scale = (float)milo_op_float(op, "scale"),
+                          .causal = milo_op_bool(op, "causal"),
+                          .mode = mode_of(c, (size_t)q->type.dims[3])};
   if (a->a.kv_heads == 0 || a->a.head == 0) return NULL;
   a->q = heads_in(c, op, "query");
   a->k = heads_in(c, op, "key");
