@@ -479,8 +479,9 @@ MILO_API MILO_MUST_USE milo_status milo_tokenizer_decode(milo_ctx *ctx,
                                                          const uint32_t *ids, size_t count,
                                                          char **out_text, size_t *out_bytes);
 
-/* Token streams: flat little-endian uint16, or uint32 where vocab > 65,536. Every id is checked
-   against vocab. *out_ids: released with milo_free. */
+/* Token streams: flat little-endian uint16 (*.u16) or uint32 (*.u32); under another name uint16, or
+   uint32 where vocab > 65,536. Every id is checked against vocab. *out_ids: released with
+   milo_free. */
 MILO_API MILO_MUST_USE milo_status milo_tokens_load(milo_ctx *ctx, const char *path, size_t vocab,
                                                     uint32_t **out_ids, size_t *out_count);
 MILO_API MILO_MUST_USE milo_status milo_tokens_save(milo_ctx *ctx, const char *path, size_t vocab,
@@ -503,9 +504,11 @@ typedef struct milo_model_config {
   int32_t stop_count; /* of stop_tokens; 0: the two of llama2.c's vocabularies, 1 and 2; -1: none */
   uint32_t stop_tokens[MILO_MAX_STOP_TOKENS]; /* generation ends before one of these, see
                                                  milo_model_stops */
+  double residual_scale; /* of what attention and ffn add to their input; 0: 1 */
 } milo_model_config;
 
-/* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M"), a JSON
+/* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M",
+   "qwen3-0.6b"), a JSON
    description file, or a folder written by milo_train. */
 MILO_API MILO_MUST_USE milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
                                                           milo_model_config *out_config);

@@ -141,6 +141,13 @@ static heads project_heads(milo_builder *b, const milo_model_config *c, const la
   return h;
 }
 
+// x + residual_scale * branch.
+static milo_value *add_branch(milo_builder *b, const milo_model_config *c, milo_value *x,
+                              milo_value *branch) {
+  if (c->residual_scale != 1) branch = milo_b_scale(b, branch, c->residual_scale);
+  return milo_b_add(b, x, branch);
+}
+
 // Everything after keys and values are known.
 static milo_value *attend_and_feed(milo_builder *b, const milo_model_config *c,
                                    const layer_weights *w, milo_value *x, heads h,
@@ -160,11 +167,11 @@ static milo_value *attend_and_feed(milo_builder *b, const milo_model_config *c,
   milo_emit_multi(b, MILO_OP_attention, args, out, 2);
   milo_value *merged = milo_b_transpose(b, out[0], (const int[]){0, 2, 1, 3});
   merged = milo_b_reshape(b, merged, (const int64_t[]){x->type.dims[0], c->heads * c->head_dim}, 2);
-  x = milo_b_add(b, x, project(b, merged, w->w[MILO_TENSOR_wo]));
+  x = add_branch(b, c, x, project(b, merged, w->w[MILO_TENSOR_wo]));
   milo_value *m = rms_norm(b, c, x, w->w[MILO_TENSOR_ffn_norm]);
   milo_value *gate = EMIT(b, silu_gate, {"x", project(b, m, w->w[MILO_TENSOR_w1])},
                           {"y", project(b, m, w->w[MILO_TENSOR_w3])});
-  return milo_b_add(b, x, project(b, gate, w->w[MILO_TENSOR_w2]));
+  return add_branch(b, c, x, project(b, gate, w->w[MILO_TENSOR_w2]));
 }
 
 static milo_value *pick_rows(milo_builder *b, milo_value *x, milo_value *indices) {

@@ -21,8 +21,9 @@ MILO_MUST_USE milo_status milo_block_embed(milo_program *program, const milo_mod
                                            milo_diag *diag, milo_func **out_func);
 
 // One layer over batch sequences of seq tokens, positions from 0:
-//   h = x + wo attention(rope(wq n), rope(wk n), wv n),  n = rms_norm(x, att_norm)
-//   y = h + w2 (silu(w1 m) * (w3 m)),                    m = rms_norm(h, ffn_norm)
+//   h = x + a wo attention(rope(wq n), rope(wk n), wv n),  n = rms_norm(x, att_norm)
+//   y = h + a w2 (silu(w1 m) * (w3 m)),                    m = rms_norm(h, ffn_norm)
+// with a = residual_scale
 //   x [batch * seq, D], the layer's weights in the order of model.h, each followed by its scales
 //   where it has such -> y [batch * seq, D]
 MILO_MUST_USE milo_status milo_block_layer(milo_program *program, const milo_model_config *config,

@@ -33,21 +33,28 @@ static const field fields[] = {
     FIELD(seq, FIELD_COUNT, true),          FIELD(vocab, FIELD_COUNT, true),
     FIELD(rope_theta, FIELD_NUMBER, false), FIELD(norm_epsilon, FIELD_NUMBER, false),
     FIELD(rope_half, FIELD_FLAG, false),    FIELD(qk_norm, FIELD_FLAG, false),
-    FIELD(untied, FIELD_FLAG, false),
+    FIELD(untied, FIELD_FLAG, false),       FIELD(residual_scale, FIELD_NUMBER, false),
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 #define STOP_TOKENS "stop_tokens"
 
 typedef struct builtin {
   const char *name;
-  int64_t dim, hidden, layers, heads, kv_heads, head_dim, seq, vocab;
+  milo_model_config config;
 } builtin;
 
+#define SHAPE(d, h, l, q, kv, hd, s, v)                                                \
+  .struct_bytes = sizeof(milo_model_config), .dim = (d), .hidden = (h), .layers = (l), \
+  .heads = (q), .kv_heads = (kv), .head_dim = (hd), .seq = (s), .vocab = (v)
 static const builtin builtins[] = {
-    {"stories260K", 64, 172, 5, 8, 4, 8, 512, 512},
-    {"stories15M", 288, 768, 6, 6, 6, 48, 256, 32000},
-    {"stories42M", 512, 1376, 8, 8, 8, 64, 1024, 32000},
-    {"stories110M", 768, 2048, 12, 12, 12, 64, 256, 32000},
+    {"stories260K", {SHAPE(64, 172, 5, 8, 4, 8, 512, 512)}},
+    {"stories15M", {SHAPE(288, 768, 6, 6, 6, 48, 256, 32000)}},
+    {"stories42M", {SHAPE(512, 1376, 8, 8, 8, 64, 1024, 32000)}},
+    {"stories110M", {SHAPE(768, 2048, 12, 12, 12, 64, 256, 32000)}},
+    // Its sequences here are as long as one trains them on; its own files say 40,960.
+    {"qwen3-0.6b",
+     {SHAPE(1024, 3072, 28, 16, 8, 128, 256, 151936), .rope_theta = 1e6, .norm_epsilon = 1e-6,
+      .rope_half = true, .qk_norm = true, .stop_count = 2, .stop_tokens = {151645, 151643}}},
 };
 enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
@@ -108,6 +115,7 @@ milo_status milo_model_config_complete(const milo_model_config *config, milo_dia
   if (c.head_dim == 0 && c.heads > 0) c.head_dim = c.dim / c.heads;
   if (c.rope_theta == 0) c.rope_theta = 10000;
   if (c.norm_epsilon == 0) c.norm_epsilon = 1e-5;
+  if (c.residual_scale == 0) c.residual_scale = 1;
   for (size_t i = 0; i < FIELDS; i++) {
     if (fields[i].kind != FIELD_COUNT) continue;
     const int64_t value = field_count(&c, &fields[i]);
@@ -128,6 +136,8 @@ milo_status milo_model_config_complete(const milo_model_config *config, milo_dia
     return FAIL("model: rope_theta is %g, expected a positive number", c.rope_theta);
   if (!(c.norm_epsilon > 0) || !(c.norm_epsilon < 1))
     return FAIL("model: norm_epsilon is %g, expected a number between 0 and 1", c.norm_epsilon);
+  if (!(c.residual_scale > 0) || !isfinite(c.residual_scale))
+    return FAIL("model: residual_scale is %g, expected a positive number", c.residual_scale);
   MILO_TRY(complete_stop_tokens(&c, diag));
   *out_config = c;
   return MILO_OK;
@@ -231,18 +241,8 @@ milo_status milo_model_config_read(const char *name_or_path, milo_diag *diag,
                                    milo_model_config *out_config) {
   memset(out_config, 0, sizeof *out_config);
   for (size_t i = 0; i < BUILTINS; i++) {
-    const builtin *b = &builtins[i];
-    if (strcmp(b->name, name_or_path) != 0) continue;
-    const milo_model_config config = {.struct_bytes = sizeof config,
-                                      .dim = b->dim,
-                                      .hidden = b->hidden,
-                                      .layers = b->layers,
-                                      .heads = b->heads,
-                                      .kv_heads = b->kv_heads,
-                                      .head_dim = b->head_dim,
-                                      .seq = b->seq,
-                                      .vocab = b->vocab};
-    return milo_model_config_complete(&config, diag, out_config);
+    if (strcmp(builtins[i].name, name_or_path) == 0)
+      return milo_model_config_complete(&builtins[i].config, diag, out_config);
   }
   if (!milo_file_exists(name_or_path)) {
     milo_str names = {0};

@@ -12,7 +12,7 @@ const char *milo_model_config_name(size_t index);
 // A built-in model by name, or a JSON description file:
 //   {"dim": 64, "hidden": 172, "layers": 5, "heads": 8, "kv_heads": 4, "head_dim": 8, "seq": 512,
 //    "vocab": 512, "rope_theta": 10000, "norm_epsilon": 1e-5, "rope_half": false,
-//    "qk_norm": false, "untied": false, "stop_tokens": [1, 2]}
+//    "qk_norm": false, "untied": false, "residual_scale": 1, "stop_tokens": [1, 2]}
 // kv_heads (heads), head_dim (dim / heads, where that is whole), the numbers and flags from
 // rope_theta on, and "name" may be left out. The result is complete and valid.
 MILO_MUST_USE milo_status milo_model_config_read(const char *name_or_path, milo_diag *diag,

@@ -192,6 +192,7 @@ const char *milo_llama2c_obstacle(const milo_model_config *c) {
   if (c->heads * c->head_dim != c->dim) return "head_dim is not dim / heads";
   if (c->rope_theta != 10000) return "rope_theta is not 10000";
   if (c->norm_epsilon != 1e-5) return "norm_epsilon is not 1e-5";
+  if (c->residual_scale != 1) return "residual_scale is not 1";
   return NULL;
 }
 

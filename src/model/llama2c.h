@@ -8,7 +8,8 @@
 // Version 1: a header of 256 bytes (u32 "ak42" = 0x616b3432, i32 version 1, the seven int32, u8
 // classifier is tied, zeros), then of all layers att_norm, ffn_norm; final_norm; embedding; of all
 // layers wq, wk, wv, wo, w1, w2, w3; classifier if not tied.
-// Both imply adjacent RoPE pairs with theta 10,000, epsilon 1e-5 and head_dim = dim / heads.
+// Both imply adjacent RoPE pairs with theta 10,000, epsilon 1e-5, head_dim = dim / heads and
+// residual_scale 1.
 #ifndef MILO_MODEL_LLAMA2C_H
 #define MILO_MODEL_LLAMA2C_H
 

@@ -3,16 +3,25 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
 
-static size_t id_bytes(size_t vocab) { return vocab > 65536 ? 4 : 2; }
+static bool ends_with(const char *path, const char *ending) {
+  const size_t length = strlen(path), end = strlen(ending);
+  return length > end && strcmp(path + length - end, ending) == 0;
+}
+
+static size_t id_bytes(const char *path, size_t vocab) {
+  if (ends_with(path, ".u16")) return 2;
+  return ends_with(path, ".u32") || vocab > 65536 ? 4 : 2;
+}
 
 static milo_status read_ids(const unsigned char *data, size_t bytes, const char *path, size_t vocab,
                             milo_diag *diag, uint32_t *ids) {
-  const size_t width = id_bytes(vocab);
+  const size_t width = id_bytes(path, vocab);
   for (size_t i = 0; i < bytes / width; i++) {
     const unsigned char *p = data + i * width;
     uint32_t id = (uint32_t)p[0] | (uint32_t)p[1] << 8;
@@ -29,7 +38,7 @@ static milo_status read_ids(const unsigned char *data, size_t bytes, const char 
 milo_status milo_stream_load(const char *path, size_t vocab, milo_diag *diag, uint32_t **out_ids,
                              size_t *out_count) {
   assert(vocab > 0);
-  const size_t width = id_bytes(vocab);
+  const size_t width = id_bytes(path, vocab);
   milo_mapping map;
   uint32_t *ids = NULL;
   size_t bytes;
@@ -61,8 +70,12 @@ milo_status milo_stream_load(const char *path, size_t vocab, milo_diag *diag, ui
 
 milo_status milo_stream_save(const char *path, size_t vocab, const uint32_t *ids, size_t count,
                              milo_diag *diag) {
-  const size_t width = id_bytes(vocab);
+  const size_t width = id_bytes(path, vocab);
   size_t bytes;
+  if (width == 2 && vocab > 65536)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "%s: 16 bits do not hold the tokens of a vocabulary of %zu\nname it .u32",
+                     path, vocab);
   for (size_t i = 0; i < count; i++)
     if (ids[i] >= vocab)
       return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,

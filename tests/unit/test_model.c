@@ -36,6 +36,16 @@ static bool fails_with(milo_status status, milo_status wanted, milo_diag *diag, 
   return ok;
 }
 
+static uint64_t elements_of(const milo_model_config *c) {
+  uint64_t elements = 0;
+  for (int id = 0; id < MILO_TENSOR_COUNT; id++) {
+    milo_tensor t;
+    CHECK(milo_model_tensor(c, (milo_tensor_id)id, NULL, &t) == MILO_OK);
+    if (t.present) elements += t.layers * milo_type_elements(&t.type);
+  }
+  return elements;
+}
+
 static void test_builtin_models(void) {
   milo_model_config c;
   CHECK(milo_model_config_read("stories260K", NULL, &c) == MILO_OK);
@@ -43,17 +53,15 @@ static void test_builtin_models(void) {
   CHECK(c.head_dim == 8 && c.vocab == 512 && c.seq == 512 && !c.untied);
   CHECK(c.rope_theta == 10000 && c.norm_epsilon == 1e-5);
   CHECK(milo_model_config_read("stories110M", NULL, &c) == MILO_OK);
-  uint64_t elements = 0;
-  for (int id = 0; id < MILO_TENSOR_COUNT; id++) {
-    milo_tensor t;
-    CHECK(milo_model_tensor(&c, (milo_tensor_id)id, NULL, &t) == MILO_OK);
-    if (t.present) elements += t.layers * milo_type_elements(&t.type);
-  }
-  CHECK(elements == 109529856);
+  CHECK(elements_of(&c) == 109529856);
   size_t count = 0;
   for (const char *name; (name = milo_model_config_name(count)); count++)
     CHECK(milo_model_config_read(name, NULL, &c) == MILO_OK);
-  CHECK(count == 4);
+  CHECK(count == 5);
+  CHECK(milo_model_config_read("qwen3-0.6b", NULL, &c) == MILO_OK);
+  CHECK(c.rope_half && c.qk_norm && !c.untied && c.rope_theta == 1e6 && c.norm_epsilon == 1e-6);
+  CHECK(c.head_dim == 128 && c.kv_heads == 8 && milo_model_config_stops(&c, 151645));
+  CHECK(elements_of(&c) == 596049920);
   milo_diag diag = {0};
   fails_with(milo_model_config_read("stories9T", &diag, &c), MILO_ERR_NOT_FOUND, &diag,
              "stories260K, stories15M");
@@ -69,10 +77,10 @@ static void test_descriptions(void) {
   const char *text =
       "{\"name\": \"x\", \"dim\": 8, \"hidden\": 24, \"layers\": 3, \"heads\": 2, \"kv_heads\": 1,"
       "\"head_dim\": 6, \"seq\": 7, \"vocab\": 300, \"rope_theta\": 1e6, \"norm_epsilon\": 1e-6,"
-      "\"rope_half\": true, \"qk_norm\": true, \"untied\": true}";
+      "\"rope_half\": true, \"qk_norm\": true, \"untied\": true, \"residual_scale\": 0.1}";
   CHECK(milo_model_config_parse(text, "x.json", &diag, &a) == MILO_OK);
   CHECK(a.head_dim == 6 && a.kv_heads == 1 && a.rope_theta == 1e6 && a.norm_epsilon == 1e-6);
-  CHECK(a.rope_half && a.qk_norm && a.untied);
+  CHECK(a.rope_half && a.qk_norm && a.untied && a.residual_scale == 0.1);
   milo_str printed = {0};
   milo_model_config_print(&a, &printed);
   CHECK(milo_model_config_parse(printed.data, "y.json", &diag, &b) == MILO_OK);
@@ -167,6 +175,9 @@ static void test_configs_are_checked(void) {
   fails_with(milo_model_config_complete(&c, &diag, &out), MILO_ERR_INVALID, &diag, "norm_epsilon");
   c = tiny_config(), c.rope_theta = -1;
   fails_with(milo_model_config_complete(&c, &diag, &out), MILO_ERR_INVALID, &diag, "rope_theta");
+  c = tiny_config(), c.residual_scale = -1;
+  fails_with(milo_model_config_complete(&c, &diag, &out), MILO_ERR_INVALID, &diag,
+             "residual_scale is -1");
   c = tiny_config(), c.vocab = INT64_MAX;
   fails_with(milo_model_config_complete(&c, &diag, &out), MILO_ERR_INVALID, &diag, "vocab is");
   milo_diag_deinit(&diag);
@@ -260,6 +271,12 @@ static void test_llama2c_obstacles(void) {
   milo_diag diag = {0};
   const char *path = in_folder("q.bin");
   fails_with(milo_llama2c_write(model, path, false, &diag), MILO_ERR_UNSUPPORTED, &diag, "qk_norm");
+  CHECK(!milo_file_exists(path));
+  milo_model_destroy(model);
+  c = tiny_config(), c.residual_scale = 0.5;
+  if (!CHECK(milo_model_alloc(&c, NULL, &model) == MILO_OK)) return;
+  fails_with(milo_llama2c_write(model, path, true, &diag), MILO_ERR_UNSUPPORTED, &diag,
+             "residual_scale");
   CHECK(!milo_file_exists(path));
   milo_diag_deinit(&diag);
   milo_model_destroy(model);

@@ -166,6 +166,49 @@ static void test_one_token_model(void) {
 
 // ---- rewinding and failures ----
 
+// A branch times a power of two is the same bits as its last matrix times it.
+static void test_residual_scale(void) {
+  static float got[SEQ * VOCAB], wanted[SEQ * VOCAB];
+  uint32_t ids[40];
+  fill_ids(ids, 40);
+  milo_model_config config = config_of(1);
+  milo_model *plain = make_model(&config);
+  for (size_t layer = 0; layer < 2; layer++)
+    for (int i = 0; i < 2; i++) {
+      const milo_parameter *p = milo_model_param(plain, i ? MILO_TENSOR_w2 : MILO_TENSOR_wo, layer);
+      const size_t elements = milo_buffer_bytes(p->buffer) / sizeof(float);
+      float *data = milo_buffer_map(p->buffer, MILO_READ_WRITE);
+      for (size_t k = 0; k < elements; k++) data[k] /= 4;
+      CHECK(milo_buffer_unmap(p->buffer, data, MILO_READ_WRITE) == MILO_OK);
+    }
+  config.residual_scale = 0.25;
+  milo_model *scaled = make_model(&config);
+  for (size_t d = 0; milo_device_name(d); d++) {
+    const char *device = milo_device_name(d);
+    CHECK(milo_model_logits(ctx, plain, device, ids, 40, wanted) == MILO_OK);
+    CHECK(milo_model_logits(ctx, scaled, device, ids, 40, got) == MILO_OK);
+    same_bits(got, wanted, 40 * VOCAB);
+    CHECK(milo_model_losses(ctx, plain, device, ids, 40, wanted) == MILO_OK);
+    CHECK(milo_model_losses(ctx, scaled, device, ids, 40, got) == MILO_OK);
+    same_bits(got, wanted, 39);
+    milo_eval_result a, b;
+    milo_eval_options options = MILO_OPTIONS_INIT(milo_eval_options);
+    options.device = device;
+    CHECK(milo_eval(ctx, plain, ids, 40, &options, &a) == MILO_OK);
+    CHECK(milo_eval(ctx, scaled, ids, 40, &options, &b) == MILO_OK);
+    CHECK(a.loss == b.loss && isfinite(a.loss));
+  }
+  // A model that ignored it would say something else.
+  config.residual_scale = 0;
+  milo_model *other = make_model(&config);
+  CHECK(milo_model_logits(ctx, other, NULL, ids, 40, wanted) == MILO_OK);
+  CHECK(milo_model_logits(ctx, scaled, NULL, ids, 40, got) == MILO_OK);
+  CHECK(fabsf(got[39 * VOCAB] - wanted[39 * VOCAB]) > 1e-3f);
+  milo_model_destroy(plain);
+  milo_model_destroy(scaled);
+  milo_model_destroy(other);
+}
+
 static void test_rewind(void) {
   uint32_t ids[MANY];
   fill_ids(ids, MANY);
@@ -421,6 +464,7 @@ int main(void) {
   if (milo_ctx_create(NULL, &ctx) != MILO_OK) return 1;
   RUN(test_any_parts);
   RUN(test_one_token_model);
+  RUN(test_residual_scale);
   RUN(test_rewind);
   RUN(test_failures_leave_it);
   RUN(test_creation);

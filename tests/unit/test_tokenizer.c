@@ -550,6 +550,43 @@ static void test_streams(void) {
   unlink(path);
 }
 
+// The name of a file, where it says how wide ids are, counts more than the vocabulary.
+static void test_streams_by_name(void) {
+  static const uint32_t ids[] = {258, 7, 65535};
+  const struct {
+    const char *ending;
+    size_t vocab, bytes;  // 0: refused
+  } cases[] = {{".u16", 512 << 7, 6},  {".u32", 512 << 7, 12},  {".tokens", 512 << 7, 6},
+               {".u16", 512 << 10, 0}, {".u32", 512 << 10, 12}, {".tokens", 512 << 10, 12}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char path[300];
+    uint32_t *back;
+    size_t count, bytes;
+    void *data;
+    milo_diag diag = {0};
+    snprintf(path, sizeof path, "%s%s", temporary_path(), cases[i].ending);
+    const milo_status status = milo_stream_save(path, cases[i].vocab, ids, 3, &diag);
+    if (cases[i].bytes == 0) {
+      CHECK(status == MILO_ERR_INVALID && strstr(milo_diag_text(&diag), "16 bits do not hold"));
+      CHECK(!milo_file_exists(path));
+    } else if (CHECK(status == MILO_OK &&
+                     milo_file_read(path, 0, NULL, &data, &bytes) == MILO_OK)) {
+      CHECK(bytes == cases[i].bytes);
+      free(data);
+      // Read for any vocabulary they are the same tokens.
+      for (size_t vocab = 65536; vocab <= 151936; vocab += 86400) {
+        if (strcmp(cases[i].ending, ".tokens") == 0 && (vocab > 65536) != (cases[i].vocab > 65536))
+          continue;
+        if (!CHECK(milo_stream_load(path, vocab, &diag, &back, &count) == MILO_OK)) continue;
+        CHECK(count == 3 && memcmp(back, ids, sizeof ids) == 0);
+        free(back);
+      }
+    }
+    milo_diag_deinit(&diag);
+    unlink(path);
+  }
+}
+
 typedef struct heard {
   size_t calls, limit, kinds;
   const char *what;
@@ -626,6 +663,7 @@ int main(void) {
   RUN(test_vocabulary_without_bytes);
   RUN(test_documents);
   RUN(test_streams);
+  RUN(test_streams_by_name);
   RUN(test_progress_and_stopping);
   return tap_done();
 }
