@@ -509,7 +509,8 @@ typedef struct milo_model_config {
 
 /* A built-in model by name ("stories260K", "stories15M", "stories42M", "stories110M",
    "qwen3-0.6b"), a JSON
-   description file, or a folder written by milo_train. */
+   description file, a folder written by milo_train, or one of Hugging Face's (see milo_model_load;
+   the shape alone is read). */
 MILO_API MILO_MUST_USE milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
                                                           milo_model_config *out_config);
 MILO_API const char *milo_model_name(size_t index); /* built-in names; NULL past the end */
@@ -517,7 +518,11 @@ MILO_API const char *milo_model_name(size_t index); /* built-in names; NULL past
    norms 1. The same seed gives the same bits everywhere. */
 MILO_API MILO_MUST_USE milo_status milo_model_create(milo_ctx *ctx, const milo_model_config *config,
                                                      uint64_t seed, milo_model **out_model);
-/* llama2.c .bin (version 0, or version 1 with magic "ak42"), or a folder written by milo_train. */
+/* llama2.c .bin (version 0, or version 1 with magic "ak42"), a folder written by milo_train, or one
+   of Hugging Face's: config.json of LlamaForCausalLM or Qwen3ForCausalLM and safetensors, one file
+   or several with an index, F32, F16 or BF16 (also the path of a .safetensors file with config.json
+   beside it). MILO_ERR_UNSUPPORTED, by name, for what config.json asks for and Milo does not
+   compute: scaled RoPE, biases, sliding windows, quantised weights. */
 MILO_API MILO_MUST_USE milo_status milo_model_load(milo_ctx *ctx, const char *path,
                                                    milo_model **out_model);
 /*

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/ctx.h"
+#include "api/model_file.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/option_struct.h"
@@ -16,8 +17,7 @@
 milo_status milo_model_config_load(milo_ctx *ctx, const char *name_or_path,
                                    milo_model_config *out_config) {
   milo_diag *diag = milo_ctx_begin(ctx);
-  return milo_file_is_dir(name_or_path) ? milo_train_load_config(name_or_path, diag, out_config)
-                                        : milo_model_config_read(name_or_path, diag, out_config);
+  return milo_model_file_config(name_or_path, diag, out_config);
 }
 
 const char *milo_model_name(size_t index) { return milo_model_config_name(index); }
@@ -34,8 +34,7 @@ milo_status milo_model_create(milo_ctx *ctx, const milo_model_config *config, ui
 
 milo_status milo_model_load(milo_ctx *ctx, const char *path, milo_model **out_model) {
   milo_diag *diag = milo_ctx_begin(ctx);
-  return milo_file_is_dir(path) ? milo_train_load_model(path, diag, out_model)
-                                : milo_llama2c_read(path, diag, out_model);
+  return milo_model_file_read(path, diag, out_model);
 }
 
 milo_status milo_model_save(milo_ctx *ctx, const milo_model *model, const char *path,

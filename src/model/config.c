@@ -143,6 +143,20 @@ milo_status milo_model_config_complete(const milo_model_config *config, milo_dia
   return MILO_OK;
 }
 
+milo_status milo_model_config_complete_at(const milo_model_config *config, const char *what,
+                                          milo_loc loc, milo_diag *diag,
+                                          milo_model_config *out_config) {
+  milo_diag why = {0};
+  milo_status status = milo_model_config_complete(config, &why, out_config);
+  if (status != MILO_OK) {
+    const char *reason = milo_diag_text(&why), *label = strstr(reason, "error: ");
+    status = milo_fail(diag, loc, MILO_ERR_INVALID, "%s (%s)", what,
+                       label ? label + strlen("error: ") : reason);
+  }
+  milo_diag_deinit(&why);
+  return status;
+}
+
 bool milo_model_config_stops(const milo_model_config *config, uint32_t token) {
   for (int32_t i = 0; i < config->stop_count; i++)
     if (config->stop_tokens[i] == token) return true;

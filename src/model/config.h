@@ -28,6 +28,12 @@ void milo_model_config_print(const milo_model_config *config, milo_str *out);
 MILO_MUST_USE milo_status milo_model_config_complete(const milo_model_config *config,
                                                      milo_diag *diag,
                                                      milo_model_config *out_config);
+// The same of a file's model: what is wrong is said with the file and what it then is not
+// ("not a llama2.c model").
+MILO_MUST_USE milo_status milo_model_config_complete_at(const milo_model_config *config,
+                                                        const char *what, milo_loc loc,
+                                                        milo_diag *diag,
+                                                        milo_model_config *out_config);
 // Does generation end before this token? config: complete.
 bool milo_model_config_stops(const milo_model_config *config, uint32_t token);
 // Both complete. The names of the first field that differs, NULL if there is none.

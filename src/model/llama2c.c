@@ -120,15 +120,7 @@ static milo_status read_header(const milo_mapping *file, milo_loc loc, milo_diag
                                     .seq = ints[6],
                                     .vocab = ints[5],
                                     .untied = untied};
-  milo_diag why = {0};
-  milo_status status = milo_model_config_complete(&config, &why, &out->config);
-  if (status != MILO_OK) {
-    const char *reason = milo_diag_text(&why), *label = strstr(reason, "error: ");
-    status = milo_fail(diag, loc, MILO_ERR_INVALID, "not a llama2.c model (%s)",
-                       label ? label + strlen("error: ") : reason);
-  }
-  milo_diag_deinit(&why);
-  return status;
+  return milo_model_config_complete_at(&config, "not a llama2.c model", loc, diag, &out->config);
 }
 
 static size_t layers_of(const milo_model *model, milo_tensor_id id) {

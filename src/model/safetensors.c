@@ -14,7 +14,7 @@
 
 enum { LENGTH_BYTES = 8, MAX_HEADER = 100 << 20 };
 #define METADATA "__metadata__"
-#define CHECKSUM "milo.checksum"
+#define CHECKSUM MILO_SAFETENSORS_CHECKSUM
 
 static const struct {
   const char *name;
@@ -59,7 +59,7 @@ static void print_tensor(milo_str *text, const char *name, const char *dtype, in
 
 static milo_status print_header(const milo_metadata *metadata, size_t metadata_count,
                                 const milo_named_tensor *tensors, size_t tensor_count,
-                                milo_str *text, milo_diag *diag) {
+                                bool checksum, milo_str *text, milo_diag *diag) {
   uint64_t at = 0;
   milo_str_puts(text, "{\"" METADATA "\":{");
   for (size_t i = 0; i < metadata_count; i++) {
@@ -68,7 +68,7 @@ static milo_status print_header(const milo_metadata *metadata, size_t metadata_c
     milo_str_putc(text, ':');
     milo_str_json_string(text, metadata[i].text);
   }
-  milo_str_puts(text, "},");
+  milo_str_putc(text, '}');
   for (size_t i = 0; i < tensor_count; i++) {
     const milo_named_tensor *t = &tensors[i];
     const char *dtype = dtype_name(t->dtype);
@@ -77,12 +77,13 @@ static milo_status print_header(const milo_metadata *metadata, size_t metadata_c
                        "%s: safetensors files have no element type %s", t->name,
                        milo_dtype_name(t->dtype));
     const uint64_t bytes = milo_buffer_bytes(t->buffer);
-    print_tensor(text, t->name, dtype, t->rank, t->dims, at, at + bytes);
     milo_str_putc(text, ',');
+    print_tensor(text, t->name, dtype, t->rank, t->dims, at, at + bytes);
     at += bytes;
   }
   const int64_t one = 1;
-  print_tensor(text, CHECKSUM, "U64", 1, &one, at, at + sizeof(uint64_t));
+  if (checksum) milo_str_putc(text, ',');
+  if (checksum) print_tensor(text, CHECKSUM, "U64", 1, &one, at, at + sizeof(uint64_t));
   milo_str_putc(text, '}');
   while (text->bytes % 8 != 0) milo_str_putc(text, ' ');
   if (text->bytes <= MAX_HEADER) return MILO_OK;
@@ -90,7 +91,7 @@ static milo_status print_header(const milo_metadata *metadata, size_t metadata_c
 }
 
 static milo_status put_all(output *o, const milo_str *header, const milo_named_tensor *tensors,
-                           size_t tensor_count) {
+                           size_t tensor_count, bool checksum) {
   const uint64_t length = header->bytes;
   MILO_TRY(put(o, &length, sizeof length));
   MILO_TRY(put(o, header->data, header->bytes));
@@ -105,21 +106,31 @@ static milo_status put_all(output *o, const milo_str *header, const milo_named_t
     MILO_TRY(status);
   }
   const uint64_t sum = milo_checksum_value(&o->sum);
-  MILO_TRY(put(o, &sum, sizeof sum));
-  return milo_writer_commit(o->writer, o->diag);
+  return checksum ? put(o, &sum, sizeof sum) : MILO_OK;
+}
+
+milo_status milo_safetensors_put(milo_writer *writer, const milo_metadata *metadata,
+                                 size_t metadata_count, const milo_named_tensor *tensors,
+                                 size_t tensor_count, bool checksum, milo_diag *diag) {
+  milo_str header = {0};
+  output o = {.writer = writer, .diag = diag};
+  milo_checksum_begin(&o.sum);
+  milo_status status =
+      print_header(metadata, metadata_count, tensors, tensor_count, checksum, &header, diag);
+  if (status == MILO_OK) status = put_all(&o, &header, tensors, tensor_count, checksum);
+  milo_str_deinit(&header);
+  return status;
 }
 
 milo_status milo_safetensors_write(const char *path, const milo_metadata *metadata,
                                    size_t metadata_count, const milo_named_tensor *tensors,
                                    size_t tensor_count, milo_diag *diag) {
-  milo_str header = {0};
-  output o = {.diag = diag};
-  milo_checksum_begin(&o.sum);
-  milo_status status = print_header(metadata, metadata_count, tensors, tensor_count, &header, diag);
-  if (status == MILO_OK) status = milo_writer_open(path, diag, &o.writer);
-  if (status == MILO_OK) status = put_all(&o, &header, tensors, tensor_count);
-  milo_writer_close(o.writer);
-  milo_str_deinit(&header);
+  milo_writer *writer = NULL;
+  MILO_TRY(milo_writer_open(path, diag, &writer));
+  milo_status status =
+      milo_safetensors_put(writer, metadata, metadata_count, tensors, tensor_count, true, diag);
+  if (status == MILO_OK) status = milo_writer_commit(writer, diag);
+  milo_writer_close(writer);
   return status;
 }
 

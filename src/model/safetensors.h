@@ -8,6 +8,7 @@
 #ifndef MILO_MODEL_SAFETENSORS_H
 #define MILO_MODEL_SAFETENSORS_H
 
+#include "base/file.h"
 #include "device/device.h"
 
 typedef struct milo_metadata {
@@ -22,11 +23,20 @@ typedef struct milo_named_tensor {
   milo_buffer *buffer;
 } milo_named_tensor;
 
+#define MILO_SAFETENSORS_CHECKSUM "milo.checksum"
+
 // Atomic, with a checksum. No name may be there twice, or be "__metadata__" or "milo.checksum".
 MILO_MUST_USE milo_status milo_safetensors_write(const char *path, const milo_metadata *metadata,
                                                  size_t metadata_count,
                                                  const milo_named_tensor *tensors,
                                                  size_t tensor_count, milo_diag *diag);
+
+// The same to a file that the caller opened and will commit; for other programs' readers, to whom a
+// tensor "milo.checksum" would be one too many, without it.
+MILO_MUST_USE milo_status milo_safetensors_put(milo_writer *writer, const milo_metadata *metadata,
+                                               size_t metadata_count,
+                                               const milo_named_tensor *tensors,
+                                               size_t tensor_count, bool checksum, milo_diag *diag);
 
 typedef struct milo_safetensors milo_safetensors;
 

@@ -84,7 +84,8 @@ int cmd_eval(int argc, char **argv) {
       "eval",
       "eval MODEL --data FILE [options]",
       "Mean cross-entropy, perplexity and speed of a model over a token stream (.u16, .u32,\n"
-      ".tokens, .bin) or a text. MODEL is a llama2.c .bin file or a folder written by milo train.",
+      ".tokens, .bin) or a text. MODEL is a folder written by milo train,\n"
+      "a folder of Hugging Face's (Llama, Qwen3) or a llama2.c .bin file.",
       "  milo eval stories260K.bin --data stories.u16\n"
       "  milo eval out --data more.txt --json\n"
       "  milo eval out --data more.txt --losses losses.npy\n"

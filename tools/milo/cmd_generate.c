@@ -211,8 +211,9 @@ int cmd_generate(int argc, char **argv) {
   static const command cmd = {
       "generate",
       "generate MODEL [options]",
-      "Continues a prompt, token by token, on standard output. MODEL is a llama2.c .bin file or a\n"
-      "folder written by milo train (which has its tokenizer).",
+      "Continues a prompt, token by token, on standard output. MODEL is a folder written by\n"
+      "milo train (which has its tokenizer), a folder of Hugging Face's (config.json and\n"
+      "safetensors; Llama, Qwen3) or a llama2.c .bin file.",
       "  milo generate out --prompt 'Once upon a time'\n"
       "  milo generate stories260K.bin --tokenizer tok512.bin --temperature 0 --steps 257\n",
       1,
