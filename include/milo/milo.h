@@ -521,8 +521,9 @@ MILO_API MILO_MUST_USE milo_status milo_model_create(milo_ctx *ctx, const milo_m
 /* llama2.c .bin (version 0, or version 1 with magic "ak42"), a folder written by milo_train, or one
    of Hugging Face's: config.json of LlamaForCausalLM or Qwen3ForCausalLM and safetensors, one file
    or several with an index, F32, F16 or BF16 (also the path of a .safetensors file with config.json
-   beside it). MILO_ERR_UNSUPPORTED, by name, for what config.json asks for and Milo does not
-   compute: scaled RoPE, biases, sliding windows, quantised weights. */
+   beside it), or a BLZT checkpoint (docs/formats.md). MILO_ERR_UNSUPPORTED, by name, for what
+   config.json asks for and Milo does not compute: scaled RoPE, biases, sliding windows, quantised
+   weights. */
 MILO_API MILO_MUST_USE milo_status milo_model_load(milo_ctx *ctx, const char *path,
                                                    milo_model **out_model);
 /*
@@ -549,6 +550,27 @@ MILO_API MILO_MUST_USE milo_status milo_model_save(milo_ctx *ctx, const milo_mod
 /* Why no llama2.c file can hold the model ("qk_norm is set"): milo_model_save then gives
    MILO_ERR_UNSUPPORTED, and milo_train writes no model.bin. NULL: one can. */
 MILO_API const char *milo_model_save_obstacle(const milo_model *model);
+/* What models on disk can be converted to: "milo", "hf", "llama2c", "llama2c-v1", "blzt",
+   "blzt-v2", "blzt-v4". NULL past the end. */
+MILO_API const char *milo_form_name(size_t index);
+typedef struct milo_convert_options {
+  size_t struct_bytes;
+  const char *to; /* a form; NULL: by the path: .bin llama2c, .safetensors or a folder hf, .blzt */
+  bool force;     /* replace what is there; without it that is MILO_ERR_INVALID */
+} milo_convert_options;
+typedef struct milo_convert_result {
+  const char *from, *to; /* for people: "a llama2.c file" */
+  uint64_t parameters;
+  bool has_moments; /* the optimizer's are there too */
+} milo_convert_result;
+/* Reads whatever milo_model_load reads and writes it to path in another form, atomically. RoPE
+   pairs are reordered where the forms differ in them: the model computes the same. Weights are
+   fp32. Optimizer's moments and the count of steps go from a run's folder or BLZT file to a BLZT
+   file. tokenizer.bin goes along from folder to folder. MILO_ERR_UNSUPPORTED: the form cannot hold
+   the model, and why. options and out_result may be NULL. */
+MILO_API MILO_MUST_USE milo_status milo_convert(milo_ctx *ctx, const char *from, const char *path,
+                                                const milo_convert_options *options,
+                                                milo_convert_result *out_result);
 /* May come before a session of the model is destroyed, which keeps it. */
 MILO_API void milo_model_destroy(milo_model *model);
 MILO_API void milo_model_get_config(const milo_model *model, milo_model_config *out_config);
@@ -728,6 +750,10 @@ typedef struct milo_train_options {
      a limit; 0: any number. Used up, the state is saved and the run ends with MILO_ERR_INTERRUPTED
      and budget_spent: a new process goes on with resume, with the same result. Needs out_dir. */
   uint64_t compile_budget;
+  /* A BLZT checkpoint to go on from: its weights take the place of the model's, which must have its
+     shape, its moments are the optimizer's, and the run begins after as many steps as its optimizer
+     had made. Not with resume. NULL: none. */
+  const char *resume_from;
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
   /* Asked between layers and micro-batches, in steps and evaluations; return true to save and stop

@@ -191,6 +191,8 @@ static bool ends_with(const char *text, const char *end) {
   return n >= k && strcmp(text + n - k, end) == 0;
 }
 
+bool milo_hf_is_file_name(const char *path) { return ends_with(path, ".safetensors"); }
+
 // A tensor that is no parameter's: may it be there?
 static milo_status check_extra(const shards *s, const char *dir, const milo_stored_tensor *t,
                                milo_loc loc, milo_diag *diag) {
@@ -288,12 +290,14 @@ static milo_status write_weights(const milo_params *params, milo_writer *writer,
   return status;
 }
 
-milo_status milo_hf_write(const milo_model *model, const char *dir, milo_diag *diag) {
-  const char *obstacle = milo_hf_obstacle(&model->config);
+milo_status milo_hf_write(const milo_model *model, const char *path, milo_diag *diag) {
+  const char *obstacle = milo_hf_obstacle(&model->config), *name;
   if (obstacle)
     return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED,
-                     "%s: config.json cannot describe this model: %s", dir, obstacle);
-  char *weights = join(dir, WEIGHTS), *config = join(dir, "config.json");
+                     "%s: config.json cannot describe this model: %s", path, obstacle);
+  if (!milo_hf_is_file_name(path)) MILO_TRY(milo_file_make_dir(path, diag));
+  char *dir = split_path(path, &name);
+  char *weights = join(dir, name ? name : WEIGHTS), *config = join(dir, "config.json");
   milo_writer *first = NULL, *second = NULL;
   milo_str text = {0};
   milo_hf_config_print(&model->config, &text);
@@ -306,6 +310,7 @@ milo_status milo_hf_write(const milo_model *model, const char *dir, milo_diag *d
   milo_writer_close(first);
   milo_writer_close(second);
   milo_str_deinit(&text);
+  free(dir);
   free(weights);
   free(config);
   return status;

@@ -19,9 +19,13 @@ MILO_MUST_USE milo_status milo_hf_config(const char *path, milo_diag *diag,
 //                   names a file that does not lie in the folder; a file is damaged
 MILO_MUST_USE milo_status milo_hf_read(const char *path, milo_diag *diag, milo_model **out_model);
 
-// Both files into a folder that is there, the weights in fp32; each atomically, and neither takes
-// its place before both are written. MILO_ERR_UNSUPPORTED: there is an obstacle
+// Both files, the weights in fp32: path is a folder, which is made, or the *.safetensors file
+// beside which config.json comes. Each is written atomically, and neither takes its place before
+// both are there. MILO_ERR_UNSUPPORTED: there is an obstacle
 // (model/hf_config.h). The model's RoPE pairs are halves.
-MILO_MUST_USE milo_status milo_hf_write(const milo_model *model, const char *dir, milo_diag *diag);
+MILO_MUST_USE milo_status milo_hf_write(const milo_model *model, const char *path, milo_diag *diag);
+
+// Ends with .safetensors.
+bool milo_hf_is_file_name(const char *path);
 
 #endif

@@ -210,6 +210,7 @@ milo_status milo_hf_config_read(const char *dir, milo_diag *diag, milo_model_con
 }
 
 const char *milo_hf_obstacle(const milo_model_config *c) {
+  if (!c->rope_half) return "rope_half is not set";
   if (c->residual_scale != 1) return "residual_scale is not 1";
   return NULL;
 }

@@ -61,7 +61,7 @@ static const member members[] = {
     LATER_OPTION(loss_scale, FIELD_NUMBER, 1),
     LATER_OPTION(plan, FIELD_COUNT, MILO_PLAN_FUSED),
 };
-enum { MEMBERS = sizeof members / sizeof *members, STATES = 10, FIXED = 2 };
+enum { MEMBERS = sizeof members / sizeof *members, STATES = 11, FIXED = 2 };
 
 // ---- fields as texts ----
 
@@ -147,10 +147,11 @@ milo_status milo_checkpoint_write(const char *path, const milo_checkpoint *what,
       {FIELD_NUMBER, 0, state->best_val_loss}, {FIELD_NUMBER, 0, state->loss},
       {FIELD_NUMBER, 0, state->grad_norm},     {FIELD_COUNT, state->unreported, 0},
       {FIELD_NUMBER, 0, state->scale.factor},  {FIELD_COUNT, state->scale.good, 0},
-      {FIELD_COUNT, state->scale.in_a_row, 0}, {FIELD_COUNT, state->scale.skipped, 0}};
+      {FIELD_COUNT, state->scale.in_a_row, 0}, {FIELD_COUNT, state->scale.skipped, 0},
+      {FIELD_COUNT, state->begun, 0}};
   static const char *const state_names[STATES] = {
-      "step",       "data_checksum", "best_val_loss", "loss",           "grad_norm",
-      "unreported", "scale.factor",  "scale.good",    "scale.in_a_row", "scale.skipped"};
+      "step",         "data_checksum", "best_val_loss",  "loss",          "grad_norm", "unreported",
+      "scale.factor", "scale.good",    "scale.in_a_row", "scale.skipped", "begun"};
   milo_metadata metadata[FIXED + STATES + MEMBERS] = {{"format", FORMAT}, {"model", what->model}};
   size_t fields = FIXED;
   for (size_t i = 0; i < STATES + MEMBERS; i++) {
@@ -179,6 +180,21 @@ milo_status milo_checkpoint_write(const char *path, const milo_checkpoint *what,
   return status;
 }
 
+milo_status milo_checkpoint_write_model(const char *path, const milo_params *params,
+                                        const char *model, milo_diag *diag) {
+  milo_arena arena = {0};
+  const milo_metadata metadata[FIXED] = {{"format", FORMAT}, {"model", model}};
+  milo_named_tensor *tensors = MILO_NEW_ARRAY(&arena, milo_named_tensor, params->count);
+  for (size_t i = 0; i < params->count; i++) {
+    const milo_parameter *p = &params->items[i];
+    tensors[i] = named(p->name, &p->type, p->buffer);
+  }
+  const milo_status status =
+      milo_safetensors_write(path, metadata, FIXED, tensors, params->count, diag);
+  milo_arena_deinit(&arena);
+  return status;
+}
+
 // ---- reading ----
 
 milo_status milo_checkpoint_open(const char *path, milo_diag *diag, milo_safetensors **out_file) {
@@ -202,6 +218,10 @@ milo_status milo_checkpoint_open(const char *path, milo_diag *diag, milo_safeten
   else
     milo_safetensors_close(file);
   return status;
+}
+
+bool milo_checkpoint_has_run(const milo_safetensors *file) {
+  return milo_safetensors_text(file, "step") != NULL;
 }
 
 const char *milo_checkpoint_model(const milo_safetensors *file) {
@@ -234,6 +254,11 @@ static milo_status differs(const milo_safetensors *file, const field *was, const
 milo_status milo_checkpoint_options(const milo_safetensors *file, milo_train_options *options,
                                     milo_diag *diag) {
   field was;
+  if (!milo_checkpoint_has_run(file))
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "cannot resume from %s: it holds a model and no run\n--init begins with its "
+                     "weights",
+                     milo_safetensors_path(file));
   for (size_t i = 0; i < MEMBERS; i++) {
     const member *m = &members[i];
     if (!isnan(m->absent) && milo_safetensors_text(file, m->name) == NULL)
@@ -294,6 +319,10 @@ milo_status milo_checkpoint_read(const milo_safetensors *file, const milo_checkp
     out_state->scale.in_a_row = f.count;
     MILO_TRY(find(file, "scale.skipped", FIELD_COUNT, &f, diag));
     out_state->scale.skipped = f.count;
+  }
+  if (milo_safetensors_text(file, "begun")) {
+    MILO_TRY(find(file, "begun", FIELD_COUNT, &f, diag));
+    out_state->begun = f.count;
   }
   MILO_TRY(milo_checkpoint_params(file, what->params, diag));
   milo_arena arena = {0};

@@ -17,6 +17,7 @@
 // Where a run stands.
 typedef struct milo_train_state {
   uint64_t step;           // done
+  uint64_t begun;          // done before this run, by the program that it went on from
   double best_val_loss;    // infinity: none yet
   uint64_t data_checksum;  // of the data
   // The last step's, for its report, which has yet to come if the run was stopped before.
@@ -38,9 +39,15 @@ MILO_MUST_USE milo_status milo_checkpoint_write(const char *path, const milo_che
                                                 const milo_train_options *options,
                                                 const milo_train_state *state, milo_diag *diag);
 
+// The parameters and their description alone: a model, which no run goes on from.
+MILO_MUST_USE milo_status milo_checkpoint_write_model(const char *path, const milo_params *params,
+                                                      const char *model, milo_diag *diag);
+
 // Opens a checkpoint; MILO_ERR_INVALID if the file is something else.
 MILO_MUST_USE milo_status milo_checkpoint_open(const char *path, milo_diag *diag,
                                                milo_safetensors **out_file);
+// Does a run go on from it?
+bool milo_checkpoint_has_run(const milo_safetensors *file);
 // The description that was given when it was written.
 const char *milo_checkpoint_model(const milo_safetensors *file);
 // Options that shape a run and are still 0 in options ("the default") are taken from the

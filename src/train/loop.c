@@ -167,6 +167,7 @@ static milo_status open_metrics(run *r) {
   char *path = milo_folder_path(dir, MILO_TRAIN_METRICS);
   const milo_status status = milo_metrics_open(path, r->reported_step, r->task->unit, r->diag,
                                                &r->metrics, &r->lost_metrics);
+  if (r->reported_step > 0) r->lost_metrics -= r->state.begun;  // those were never ours
   free(path);
   return status;
 }
@@ -277,6 +278,12 @@ static milo_status prepare(run *r, milo_device *device, const milo_train_options
   r->scale = 1;
   MILO_TRY(milo_optimizer_create(device, task->params, task->gradients, &task->rule, o, r->diag,
                                  &r->optimizer));
+  if (!store && task->type->take_over) {
+    milo_buffer *const *const moments[2] = {milo_optimizer_moments(r->optimizer, 1),
+                                            milo_optimizer_moments(r->optimizer, 2)};
+    MILO_TRY(task->type->take_over(task, moments, &r->state.step, r->diag));
+    r->first_step = r->state.begun = r->state.step;
+  }
   if (!store) return claim_dir(r, o);
   MILO_TRY(resume(r, store));
   // The end of a run may have come between its last checkpoint and the result's files.

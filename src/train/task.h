@@ -22,6 +22,10 @@ typedef struct milo_task_type {
   // Compiles, allocates and fills in the fields below. options are complete, and live on.
   milo_status (*prepare)(milo_task *task, milo_device *device, const milo_train_options *options,
                          milo_diag *diag);
+  // May be NULL. Of a run that begins after another program's: sets the parameters, the optimizer's
+  // moments of order 1 and 2 (one a parameter) and the steps done.
+  milo_status (*take_over)(milo_task *task, milo_buffer *const *const moments[2],
+                           uint64_t *out_step, milo_diag *diag);
   // Sets the batch of the next run: number micro of a step's; number batch of the evaluation's.
   milo_status (*load)(milo_task *task, uint64_t step, size_t micro, milo_diag *diag);
   milo_status (*load_validation)(milo_task *task, size_t batch, milo_diag *diag);

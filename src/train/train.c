@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "model/blzt.h"
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "train/checkpoint.h"
@@ -25,6 +26,8 @@ typedef struct job {
   milo_loader loader;
   int32_t *tokens, *targets;  // of a micro-batch
   milo_plan *plan;
+  const char *resume_from;  // NULL: none
+  uint64_t steps;
 } job;
 
 static milo_status check_resumed(const milo_task *task, const char *was, const char *path,
@@ -48,6 +51,7 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
   job *j = (job *)task;
   MILO_TRY(milo_loader_init(&j->loader, j->ids, j->count, (size_t)j->model->config.vocab, o, diag));
   j->batch = o->batch;
+  j->steps = o->steps;
   j->tokens = calloc(o->batch * o->seq, 2 * sizeof *j->tokens);
   if (!j->tokens) return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for a batch");
   j->targets = j->tokens + o->batch * o->seq;
@@ -70,6 +74,44 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
   task->samples = j->loader.rows * o->seq;
   task->unit = "tokens";
   return MILO_OK;
+}
+
+static milo_status copy(milo_buffer *from, milo_buffer *to, milo_diag *diag) {
+  void *data = milo_buffer_map(from, MILO_READ);
+  milo_status status =
+      data ? milo_buffer_write(to, 0, data, milo_buffer_bytes(from)) : MILO_ERR_NO_MEMORY;
+  if (data && milo_buffer_unmap(from, data, MILO_READ) != MILO_OK) status = MILO_ERR_NO_MEMORY;
+  if (status == MILO_OK) return MILO_OK;
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory to go on from a checkpoint");
+}
+
+static milo_status take_over(milo_task *task, milo_buffer *const *const moments[2],
+                             uint64_t *out_step, milo_diag *diag) {
+  job *j = (job *)task;
+  const char *path = j->resume_from;
+  if (!path) return MILO_OK;
+  milo_model *model = NULL;
+  milo_moments stored = {0};
+  milo_blzt_run run;
+  milo_status status = milo_blzt_read(path, diag, &model, &stored, &run);
+  const char *field =
+      status == MILO_OK ? milo_model_config_difference(&model->config, &j->model->config) : NULL;
+  if (field)
+    status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                       "cannot go on from %s: its model is another one (model.%s)", path, field);
+  if (status == MILO_OK && run.updates > j->steps)
+    status = milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                       "cannot go on from %s: it stands after %u steps of the optimizer, and steps "
+                       "is %llu\nsteps (--steps) counts those too",
+                       path, run.updates, (unsigned long long)j->steps);
+  for (size_t i = 0; status == MILO_OK && i < model->params.count; i++)
+    for (int order = -1; status == MILO_OK && order < 2; order++)
+      status = copy(order < 0 ? model->params.items[i].buffer : stored.of[order][i],
+                    order < 0 ? j->model->params.items[i].buffer : moments[order][i], diag);
+  if (status == MILO_OK) *out_step = run.updates;
+  milo_moments_deinit(&stored);
+  milo_model_destroy(model);
+  return status;
 }
 
 static milo_status load(milo_task *task, uint64_t step, size_t micro, milo_diag *diag) {
@@ -119,8 +161,8 @@ static milo_status remove_old(const char *path, milo_diag *diag) {
                    path, strerror_r(errno, reason, sizeof reason));
 }
 
-static milo_status save(const milo_task *task, const char *dir, milo_diag *diag) {
-  const milo_model *model = ((const job *)task)->model;
+// What others read: the description, and a llama2.c file where that can hold the model.
+static milo_status save_model(const milo_model *model, const char *dir, milo_diag *diag) {
   char *bin = milo_folder_path(dir, MILO_TRAIN_MODEL);
   char *json = milo_folder_path(dir, MILO_TRAIN_CONFIG);
   milo_str text = {0};
@@ -137,9 +179,14 @@ static milo_status save(const milo_task *task, const char *dir, milo_diag *diag)
   return status;
 }
 
+static milo_status save(const milo_task *task, const char *dir, milo_diag *diag) {
+  return save_model(((const job *)task)->model, dir, diag);
+}
+
 static const milo_task_type type = {.check_resumed = check_resumed,
                                     .complete = complete,
                                     .prepare = prepare,
+                                    .take_over = take_over,
                                     .load = load,
                                     .load_validation = load_validation,
                                     .set_scale = set_scale,
@@ -154,7 +201,14 @@ static const milo_task_type type = {.check_resumed = check_resumed,
 milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_t *ids,
                            size_t count, const milo_train_options *options, milo_diag *diag,
                            milo_train_result *out_result) {
-  job j = {.task = {.type = &type}, .model = model, .ids = ids, .count = count};
+  job j = {.task = {.type = &type},
+           .model = model,
+           .ids = ids,
+           .count = count,
+           .resume_from = options->resume_from};
+  if (options->resume_from && options->resume)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                     "resume and resume_from exclude each other");
   const milo_status status = milo_loop_run(device, &j.task, options, diag, out_result);
   if (j.plan) out_result->compiles = milo_plan_compiles(j.plan);
   milo_plan_destroy(j.plan);
@@ -180,8 +234,26 @@ milo_status milo_train_load_config(const char *dir, milo_diag *diag,
   return status;
 }
 
-milo_status milo_train_load_model(const char *dir, milo_diag *diag, milo_model **out_model) {
+static milo_status read_position(const milo_safetensors *store, const milo_checkpoint *what,
+                                 milo_diag *diag, milo_train_position *out) {
+  milo_train_options options = {.struct_bytes = sizeof options};
+  milo_train_state state = {0};
+  MILO_TRY(milo_checkpoint_options(store, &options, diag));
+  MILO_TRY(milo_checkpoint_read(store, what, &state, diag));
+  *out = (milo_train_position){.step = state.step,
+                               .steps = options.steps,
+                               .updates = state.step - state.scale.skipped,
+                               .accumulate = options.accumulate,
+                               .lr = options.lr,
+                               .loss = state.loss};
+  return MILO_OK;
+}
+
+milo_status milo_train_load_run(const char *dir, milo_diag *diag, milo_model **out_model,
+                                milo_moments *out_moments, milo_train_position *out_position) {
   *out_model = NULL;
+  if (out_moments) *out_moments = (milo_moments){0};
+  if (out_position) *out_position = (milo_train_position){0};
   char *path = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT);
   milo_model_config config;
   milo_safetensors *store = NULL;
@@ -189,12 +261,46 @@ milo_status milo_train_load_model(const char *dir, milo_diag *diag, milo_model *
   milo_status status = milo_checkpoint_open(path, diag, &store);
   if (status == MILO_OK) status = config_of(store, diag, &config);
   if (status == MILO_OK) status = milo_model_alloc(&config, diag, &model);
-  if (status == MILO_OK) status = milo_checkpoint_params(store, &model->params, diag);
+  if (status == MILO_OK && out_moments && milo_checkpoint_has_run(store)) {
+    status = milo_moments_alloc(&model->params, diag, out_moments);
+    static const milo_optimizer_rule adamw;
+    const milo_checkpoint what = {.params = &model->params,
+                                  .moments = {out_moments->of[0], out_moments->of[1]},
+                                  .moment_prefix = {milo_optimizer_moment_prefix(&adamw, 1),
+                                                    milo_optimizer_moment_prefix(&adamw, 2)}};
+    if (status == MILO_OK) status = read_position(store, &what, diag, out_position);
+  } else if (status == MILO_OK) {
+    status = milo_checkpoint_params(store, &model->params, diag);
+  }
   milo_safetensors_close(store);
   free(path);
   if (status == MILO_OK)
     *out_model = model;
   else
     milo_model_destroy(model);
+  return status;
+}
+
+milo_status milo_train_load_model(const char *dir, milo_diag *diag, milo_model **out_model) {
+  return milo_train_load_run(dir, diag, out_model, NULL, NULL);
+}
+
+milo_status milo_train_save_model(const milo_model *model, const char *dir, bool force,
+                                  milo_diag *diag) {
+  const milo_train_options options = {
+      .struct_bytes = sizeof options, .out_dir = dir, .force = force};
+  milo_lock *lock = NULL;
+  milo_str text = {0};
+  MILO_TRY(milo_folder_claim(&options, diag, &lock));
+  char *path = milo_folder_path(dir, MILO_TRAIN_CHECKPOINT);
+  char *metrics = milo_folder_path(dir, MILO_TRAIN_METRICS);
+  milo_model_config_print(&model->config, &text);
+  milo_status status = milo_checkpoint_write_model(path, &model->params, text.data, diag);
+  if (status == MILO_OK) status = remove_old(metrics, diag);
+  if (status == MILO_OK) status = save_model(model, dir, diag);
+  milo_lock_release(lock);
+  milo_str_deinit(&text);
+  free(path);
+  free(metrics);
   return status;
 }

@@ -4,7 +4,7 @@
 #define MILO_TRAIN_TRAIN_H
 
 #include "device/device.h"
-#include "model/model.h"
+#include "model/pairs.h"
 
 // device is options->device, opened. options: all fields of this version present, not completed.
 //
@@ -22,5 +22,21 @@ MILO_MUST_USE milo_status milo_train_load_config(const char *dir, milo_diag *dia
                                                  milo_model_config *out_config);
 MILO_MUST_USE milo_status milo_train_load_model(const char *dir, milo_diag *diag,
                                                 milo_model **out_model);
+
+// The model and, of a run, its moments and where it stands; of a folder that holds a model alone
+// (milo_train_save_model) *out_step is 0 and there are no moments. moments are the caller's.
+typedef struct milo_train_position {
+  uint64_t step, steps;  // done, wanted
+  uint64_t updates;      // of the optimizer: steps without those that were skipped
+  size_t accumulate;
+  double lr, loss;  // the peak rate; the last step's loss
+} milo_train_position;
+MILO_MUST_USE milo_status milo_train_load_run(const char *dir, milo_diag *diag,
+                                              milo_model **out_model, milo_moments *out_moments,
+                                              milo_train_position *out_position);
+// Makes the folder one that holds the model as a run's does, without a run to go on with.
+// MILO_ERR_INVALID: it holds a run, and force is not set.
+MILO_MUST_USE milo_status milo_train_save_model(const milo_model *model, const char *dir,
+                                                bool force, milo_diag *diag);
 
 #endif

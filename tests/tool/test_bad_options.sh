@@ -20,6 +20,7 @@ declare -A call=(
   [grad]="block.mil" [opt]="block.mil" [tokenize]="encode text.txt -t tok.bin" [stories]="-n 1"
   [train]="--data data.u16 --model tiny.json" [generate]="run" [eval]="run --data data.u16"
   [bench]="train tiny.json" [demo]="" [kernels]="tiny.json --plan dynamic" [fit]="net.mil --data x=x.npy --loss y"
+  [convert]="run x.bin"
 )
 for command in $commands; do
   if [ -z "${call[$command]+set}" ]; then

@@ -16,7 +16,7 @@
 
 typedef struct request {
   training_request training;
-  const char *data, *model, *init, *tokenizer, *plan, *task;
+  const char *data, *model, *init, *resume_from, *tokenizer, *plan, *task;
   bool tokens;
   uint64_t vocab, seq, compile_budget;
 } request;
@@ -254,6 +254,8 @@ int cmd_train(int argc, char **argv) {
       {"--model", "-m", OPTION_INPUT, &r.model, "NAME|FILE",
        "built-in model or description (default stories260K)"},
       {"--init", NULL, OPTION_INPUT, &r.init, "MODEL", "start from these weights (.bin or folder)"},
+      {"--resume-from", NULL, OPTION_STRING, &r.resume_from, "FILE.blzt",
+       "go on from a BLZT checkpoint: weights, moments, count of steps"},
       {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "tokenizer.bin for a text"},
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N",
        "tokens of model and learnt tokenizer (default: the model's)"},
@@ -302,12 +304,17 @@ int cmd_train(int argc, char **argv) {
   if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
   if (r.task && strcmp(r.task, "regression") != 0)
     return usage_error(&cmd, "--task is regression, not '%s'", r.task);
-  if (r.task && (r.data || r.init || r.training.out))
-    return usage_error(&cmd, "--task regression takes no --data, --init or --out");
+  if (r.task && (r.data || r.init || r.resume_from || r.training.out))
+    return usage_error(&cmd,
+                       "--task regression takes no --data, --init, --resume-from or --out");
   if (!r.data && !r.task) return usage_error(&cmd, "--data FILE is needed");
   if (r.model && r.init) return usage_error(&cmd, "--model and --init exclude each other");
+  if (r.resume_from && (r.model || r.init || r.training.resume))
+    return usage_error(&cmd, "--resume-from excludes --model, --init and --resume");
+  if (r.resume_from) r.init = r.resume_from;
   if (r.init && r.vocab != NOT_GIVEN)
-    return usage_error(&cmd, "--vocab is part of what --init reads");
+    return usage_error(&cmd, "--vocab is part of what --%s reads",
+                       r.resume_from ? "resume-from" : "init");
   if (r.vocab != NOT_GIVEN && (r.vocab < 1 || r.vocab > (1u << 26)))
     return usage_error(&cmd, "--vocab is a number from 1 to %u", 1u << 26);
   milo_train_options train_options = MILO_OPTIONS_INIT(milo_train_options);
@@ -318,6 +325,7 @@ int cmd_train(int argc, char **argv) {
   code = training_fill(&cmd, &r.training, &train_options);
   if (code != EXIT_OK) return code;
   if (r.seq == 0) return usage_error(&cmd, "--seq is at least 1");
+  train_options.resume_from = r.resume_from;
   train_options.seq = r.seq == NOT_GIVEN ? 0 : (size_t)r.seq;
   code = read_plan(&cmd, r.plan, &train_options.plan);
   if (code == EXIT_OK) code = read_budget(&cmd, &r, &train_options);
