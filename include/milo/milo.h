@@ -518,6 +518,12 @@ MILO_API const char *milo_model_name(size_t index); /* built-in names; NULL past
    norms 1. The same seed gives the same bits everywhere. */
 MILO_API MILO_MUST_USE milo_status milo_model_create(milo_ctx *ctx, const milo_model_config *config,
                                                      uint64_t seed, milo_model **out_model);
+/* Other random weights, with all norms 1. MILO_INIT_NORMAL: milo_model_create's.
+   MILO_INIT_UNIFORM: within 1/sqrt(columns) of 0, projections back into the residual stream times
+   1/sqrt(2 L), embedding and classifier within 0.02. MILO_ERR_UNSUPPORTED: not stored in fp32. */
+typedef enum milo_init { MILO_INIT_NORMAL, MILO_INIT_UNIFORM } milo_init;
+MILO_API MILO_MUST_USE milo_status milo_model_init(milo_ctx *ctx, milo_model *model, milo_init init,
+                                                   uint64_t seed);
 /* llama2.c .bin (version 0, or version 1 with magic "ak42"), a folder written by milo_train, or one
    of Hugging Face's: config.json of LlamaForCausalLM or Qwen3ForCausalLM and safetensors, one file
    or several with an index, F32, F16 or BF16 (also the path of a .safetensors file with config.json
@@ -717,6 +723,21 @@ typedef enum milo_train_plan {
 MILO_API const char *milo_plan_name(size_t plan);
 MILO_API const char *milo_plan_summary(size_t plan);
 
+/* The rate of step s = 0, 1, ... of S after the warm-up, over its peak; r = min_lr_ratio. */
+typedef enum milo_schedule {
+  MILO_SCHEDULE_DEFAULT, /* cosine */
+  MILO_SCHEDULE_COSINE,  /* r + (1 - r) (1 + cos(pi s / S)) / 2 */
+  MILO_SCHEDULE_LINEAR,  /* 1 - (1 - r) s / S */
+  MILO_SCHEDULE_CONSTANT,
+  MILO_SCHEDULE_WSD /* 1, and linearly to r over the last decay_steps */
+} milo_schedule;
+
+typedef enum milo_optimizer_kind {
+  MILO_OPTIMIZER_DEFAULT, /* AdamW */
+  MILO_OPTIMIZER_ADAMW,   /* param' = param - lr (m/(sqrt(v)+epsilon) + weight_decay param) */
+  MILO_OPTIMIZER_ADAM     /* weight_decay times param is a part of the gradient */
+} milo_optimizer_kind;
+
 typedef struct milo_train_options {
   size_t struct_bytes;
   const char *device;  /* NULL: "cpu" */
@@ -729,11 +750,11 @@ typedef struct milo_train_options {
   size_t seq;          /* default: the model's */
   size_t accumulate;   /* micro-batches a step, default 1 */
   double lr;           /* peak, default 1e-3 */
-  double min_lr_ratio; /* end of the cosine over its peak, default 0.1; negative: 0 */
+  double min_lr_ratio; /* end of the schedule over its peak, default 0.1; negative: 0 */
   uint64_t warmup;     /* steps, default min(100, steps / 10) */
-  double beta1, beta2; /* default 0.9, 0.95 */
+  double beta1, beta2; /* default 0.9, 0.95; of Adam 0.9, 0.999 */
   double epsilon;      /* default 1e-8 */
-  double weight_decay; /* on matrices only, default 0.1; negative: 0 */
+  double weight_decay; /* on matrices only, default 0.1, of Adam 0; negative: 0 */
   double clip;         /* global norm, default 1; negative: off */
   uint64_t seed;       /* data order, default 0 */
   double val_fraction; /* last part of the tokens held back, default 0.05; negative: none */
@@ -754,6 +775,9 @@ typedef struct milo_train_options {
      shape, its moments are the optimizer's, and the run begins after as many steps as its optimizer
      had made. Not with resume. NULL: none. */
   const char *resume_from;
+  milo_schedule schedule;
+  uint64_t decay_steps; /* of MILO_SCHEDULE_WSD, default steps / 5 */
+  milo_optimizer_kind optimizer;
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
   /* Asked between layers and micro-batches, in steps and evaluations; return true to save and stop

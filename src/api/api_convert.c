@@ -90,9 +90,10 @@ milo_status milo_convert(milo_ctx *ctx, const char *from, const char *path,
   MILO_TRY(milo_take_options(milo_convert_options, given, diag, &options));
   MILO_TRY(find_target(options.to, path, diag, &target));
   if (!options.force) MILO_TRY(check_free(target, path, diag));
-  const milo_model_form *source = milo_model_form_of(from);
-  milo_status status = source && source->read_run ? source->read_run(from, diag, &state)
-                                                  : milo_model_file_read(from, diag, &state.model);
+  const milo_model_form *source = NULL;
+  MILO_TRY(milo_model_form_of(from, diag, &source));
+  milo_status status = source->read_run ? source->read_run(from, diag, &state)
+                                        : source->read(from, diag, &state.model);
   if (status == MILO_OK && target->half_pairs >= 0)
     status = milo_model_set_pairs(state.model, state.moments.of[0] ? &state.moments : NULL,
                                   target->half_pairs, diag);

@@ -25,11 +25,21 @@ const char *milo_model_name(size_t index) { return milo_model_config_name(index)
 milo_status milo_model_create(milo_ctx *ctx, const milo_model_config *config, uint64_t seed,
                               milo_model **out_model) {
   MILO_TRY(milo_model_alloc(config, milo_ctx_begin(ctx), out_model));
-  const milo_status status = milo_model_randomize(*out_model, seed, ctx->host.pool, &ctx->diag);
+  const milo_status status =
+      milo_model_randomize(*out_model, MILO_INIT_NORMAL, seed, ctx->host.pool, &ctx->diag);
   if (status == MILO_OK) return MILO_OK;
   milo_model_destroy(*out_model);
   *out_model = NULL;
   return status;
+}
+
+milo_status milo_model_init(milo_ctx *ctx, milo_model *model, milo_init init, uint64_t seed) {
+  milo_diag *diag = milo_ctx_begin(ctx);
+  if ((unsigned)init > MILO_INIT_UNIFORM)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID, "there is no init %d", (int)init);
+  if (milo_stored_dtype(&model->stored[MILO_TENSOR_embedding]) != MILO_FP32)
+    return milo_fail(diag, MILO_NO_LOC, MILO_ERR_UNSUPPORTED, "the model is not stored in fp32");
+  return milo_model_randomize(model, init, seed, ctx->host.pool, diag);
 }
 
 milo_status milo_model_load(milo_ctx *ctx, const char *path, milo_model **out_model) {

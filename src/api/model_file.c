@@ -25,11 +25,12 @@ static bool ends_with(const char *path, const char *ending) {
 
 // ---- a run's folder ----
 
-static bool has_checkpoint(const char *path) {
+static milo_status is_milo(const char *path, milo_diag *diag, bool *out) {
+  (void)diag;
   char *checkpoint = milo_folder_path(path, MILO_TRAIN_CHECKPOINT);
-  const bool has = milo_file_exists(checkpoint);
+  *out = milo_file_exists(checkpoint);
   free(checkpoint);
-  return has;
+  return MILO_OK;
 }
 
 static milo_status read_milo_run(const char *path, milo_diag *diag, milo_model_state *out) {
@@ -57,8 +58,10 @@ static milo_status write_milo(const milo_model_state *s, const char *path, bool 
 
 // ---- Hugging Face ----
 
-static bool is_hf(const char *path) {
-  return milo_hf_is_file_name(path) || (milo_file_is_dir(path) && milo_hf_is_folder(path));
+static milo_status is_hf(const char *path, milo_diag *diag, bool *out) {
+  (void)diag;
+  *out = milo_hf_is_file_name(path) || (milo_file_is_dir(path) && milo_hf_is_folder(path));
+  return MILO_OK;
 }
 
 static bool suits_hf(const char *path) {
@@ -120,7 +123,12 @@ static milo_status write_blzt(const milo_model_state *s, const char *path, bool 
   return write_blzt_version(s, s->model->config.residual_scale == 1 ? 2 : 4, path, diag);
 }
 
-static bool is_file(const char *path) { return !milo_file_is_dir(path); }
+static milo_status is_file(const char *path, milo_diag *diag, bool *out) {
+  (void)diag;
+  *out = !milo_file_is_dir(path);
+  return MILO_OK;
+}
+
 static bool suits_bin(const char *path) { return ends_with(path, ".bin"); }
 
 static milo_status write_llama2c(const milo_model_state *s, const char *path, bool force,
@@ -142,8 +150,8 @@ static const char *const hf_files[] = {"config.json", "model.safetensors",
 
 // The first that says yes.
 static const milo_model_form forms[] = {
-    {"milo", "a folder of Milo's", has_checkpoint, NULL, milo_train_load_config,
-     milo_train_load_model, read_milo_run, -1, milo_files, write_milo},
+    {"milo", "a folder of Milo's", is_milo, NULL, milo_train_load_config, milo_train_load_model,
+     read_milo_run, -1, milo_files, write_milo},
     {"hf", "a folder of Hugging Face's", is_hf, suits_hf, milo_hf_config, milo_hf_read, NULL, 1,
      hf_files, write_hf},
     {"blzt", "a BLZT checkpoint", milo_blzt_is, suits_blzt, blzt_config, read_blzt, read_blzt_run,
@@ -161,27 +169,32 @@ const milo_model_form *milo_model_form_get(size_t index) {
   return index < FORMS ? &forms[index] : NULL;
 }
 
-const milo_model_form *milo_model_form_of(const char *path) {
-  for (size_t i = 0; i < FORMS; i++)
-    if (forms[i].is && forms[i].is(path)) return &forms[i];
-  return NULL;  // a folder with no model in it
-}
-
-static milo_status no_model(const char *path, milo_diag *diag) {
-  return milo_fail(
-      diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND,
-      "the folder '%s' holds no model: neither " MILO_TRAIN_CHECKPOINT " nor config.json", path);
+milo_status milo_model_form_of(const char *path, milo_diag *diag, const milo_model_form **out) {
+  bool is = false;
+  *out = NULL;
+  for (size_t i = 0; i < FORMS; i++) {
+    if (forms[i].is) MILO_TRY(forms[i].is(path, diag, &is));
+    if (!is) continue;
+    *out = &forms[i];
+    return MILO_OK;
+  }
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NOT_FOUND,
+                   "the folder '%s' holds no model: no '%s/" MILO_TRAIN_CHECKPOINT
+                   "' and no config.json",
+                   path, path);
 }
 
 milo_status milo_model_file_read(const char *path, milo_diag *diag, milo_model **out_model) {
-  const milo_model_form *form = milo_model_form_of(path);
+  const milo_model_form *form;
   *out_model = NULL;
-  return form ? form->read(path, diag, out_model) : no_model(path, diag);
+  MILO_TRY(milo_model_form_of(path, diag, &form));
+  return form->read(path, diag, out_model);
 }
 
 milo_status milo_model_file_config(const char *name_or_path, milo_diag *diag,
                                    milo_model_config *out_config) {
-  const milo_model_form *form = milo_model_form_of(name_or_path);
+  const milo_model_form *form;
   memset(out_config, 0, sizeof *out_config);
-  return form ? form->config(name_or_path, diag, out_config) : no_model(name_or_path, diag);
+  MILO_TRY(milo_model_form_of(name_or_path, diag, &form));
+  return form->config(name_or_path, diag, out_config);
 }

@@ -17,7 +17,7 @@ typedef struct milo_model_form {
   const char *name;  // as milo convert --to takes it
   const char *text;  // for people
   // Is a file or folder of this form there? NULL: found by another row of the same reader.
-  bool (*is)(const char *path);
+  milo_status (*is)(const char *path, milo_diag *diag, bool *out);
   // Is that a path to write this form to? NULL: only where it is asked for by name.
   bool (*suits)(const char *path);
   milo_status (*config)(const char *path, milo_diag *diag, milo_model_config *out_config);
@@ -34,8 +34,9 @@ typedef struct milo_model_form {
 
 // NULL past the end.
 const milo_model_form *milo_model_form_get(size_t index);
-// Of what is there.
-const milo_model_form *milo_model_form_of(const char *path);
+// Of what is there. MILO_ERR_NOT_FOUND: a folder with no model in it.
+MILO_MUST_USE milo_status milo_model_form_of(const char *path, milo_diag *diag,
+                                             const milo_model_form **out);
 
 MILO_MUST_USE milo_status milo_model_file_read(const char *path, milo_diag *diag,
                                                milo_model **out_model);

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,15 +52,17 @@ static milo_status each_part(const milo_model *model, milo_status (*fn)(void *us
   return MILO_OK;
 }
 
-bool milo_blzt_is(const char *path) {
-  int32_t magic = 0;
-  struct stat info;  // a pipe could not be read a second time
+milo_status milo_blzt_is(const char *path, milo_diag *diag, bool *out) {
+  const int32_t magic = MAGIC;
+  struct stat info;
+  milo_mapping file = {0};
+  *out = false;
   if (milo_file_descriptor(path) >= 0 || stat(path, &info) != 0 || !S_ISREG(info.st_mode))
-    return false;
-  FILE *file = fopen(path, "rb");
-  const bool is = file && fread(&magic, sizeof magic, 1, file) == 1 && magic == MAGIC;
-  if (file) fclose(file);
-  return is;
+    return MILO_OK;
+  MILO_TRY(milo_file_map(path, diag, &file));
+  *out = file.bytes >= sizeof magic && memcmp(file.data, &magic, sizeof magic) == 0;
+  milo_file_unmap(&file);
+  return MILO_OK;
 }
 
 // ---- reading ----

@@ -23,8 +23,8 @@ typedef struct milo_blzt_run {
   double compile_ms, train_ms, wall_ms;  // cumulative
 } milo_blzt_run;
 
-// Does the file begin as one?
-bool milo_blzt_is(const char *path);
+// Does the file begin as one? No for what is no regular file: a pipe is read once.
+MILO_MUST_USE milo_status milo_blzt_is(const char *path, milo_diag *diag, bool *out);
 // moments, run: may be NULL. The file's length must be what its header asks for, and every number
 // finite. moments are the caller's also after a failure.
 MILO_MUST_USE milo_status milo_blzt_read(const char *path, milo_diag *diag, milo_model **out_model,

@@ -446,7 +446,8 @@ typedef struct random_job {
   size_t elements, before;  // before: of the same kind in earlier layers
   uint64_t seed;
   milo_tensor_id id;
-  double deviation;
+  bool uniform;
+  double width;  // the standard deviation, or half the interval
 } random_job;
 
 static void randomize_chunk(void *user, size_t i, int worker) {
@@ -454,13 +455,23 @@ static void randomize_chunk(void *user, size_t i, int worker) {
   const random_job *job = user;
   const size_t begin = i * RANDOM_CHUNK;
   const size_t end = job->elements - begin < RANDOM_CHUNK ? job->elements : begin + RANDOM_CHUNK;
-  for (size_t k = begin; k < end; k++)
-    job->data[k] =
-        (float)(job->deviation *
-                milo_rng_normal(job->seed, RNG_STREAM + (uint64_t)job->id, job->before + k));
+  const uint64_t stream = RNG_STREAM + (uint64_t)job->id;
+  for (size_t k = begin; k < end; k++) {
+    const double draw = job->uniform ? 2 * milo_rng_uniform(job->seed, stream, job->before + k) - 1
+                                     : milo_rng_normal(job->seed, stream, job->before + k);
+    job->data[k] = (float)(job->width * draw);
+  }
 }
 
-milo_status milo_model_randomize(milo_model *model, uint64_t seed, milo_pool *pool,
+static double width_of(const milo_model *model, milo_tensor_id id, milo_init init,
+                       const milo_type *type) {
+  const bool hidden = rows[id].per_layer;  // else the embedding or the classifier
+  const double width =
+      init == MILO_INIT_UNIFORM && hidden ? 1 / sqrt((double)type->dims[type->rank - 1]) : 0.02;
+  return rows[id].init == INIT_RESIDUAL ? width / sqrt(2.0 * (double)model->config.layers) : width;
+}
+
+milo_status milo_model_randomize(milo_model *model, milo_init init, uint64_t seed, milo_pool *pool,
                                  milo_diag *diag) {
   for (int id = 0; id < MILO_TENSOR_COUNT; id++) {
     if (!is_present(&model->config, (milo_tensor_id)id)) continue;
@@ -473,10 +484,10 @@ milo_status milo_model_randomize(milo_model *model, uint64_t seed, milo_pool *po
                         layer * elements,
                         seed,
                         (milo_tensor_id)id,
-                        0.02};
+                        init == MILO_INIT_UNIFORM,
+                        width_of(model, (milo_tensor_id)id, init, &p->type)};
       if (job.data == NULL)
         return milo_fail(diag, MILO_NO_LOC, MILO_ERR_NO_MEMORY, "no memory for %s", p->name);
-      if (rows[id].init == INIT_RESIDUAL) job.deviation /= sqrt(2.0 * (double)model->config.layers);
       if (rows[id].init == INIT_ONE)
         for (size_t i = 0; i < elements; i++) job.data[i] = 1;
       else

@@ -79,8 +79,9 @@ const milo_parameter *milo_model_scale(const milo_model *model, milo_tensor_id i
 void milo_model_retain(milo_model *model);
 // normal(0, 0.02), wo and w2 times 1/sqrt(2 layers), norms 1. Weight i of kind k is a function of
 // (seed, k, i) alone, for any number of threads. pool may be NULL.
-MILO_MUST_USE milo_status milo_model_randomize(milo_model *model, uint64_t seed, milo_pool *pool,
-                                               milo_diag *diag);
+// MILO_INIT_UNIFORM: see milo.h.
+MILO_MUST_USE milo_status milo_model_randomize(milo_model *model, milo_init init, uint64_t seed,
+                                               milo_pool *pool, milo_diag *diag);
 // A tensor of one layer (0 for those that are not per layer); NULL if the model has no such.
 const milo_parameter *milo_model_param(const milo_model *model, milo_tensor_id id, size_t layer);
 // RoPE's angle of pair i of a head at a position: position * theta^(-2 i / head_dim).

@@ -159,7 +159,7 @@ static milo_status complete(const milo_task *task, const milo_train_options *giv
   o.val_fraction = default_to(o.val_fraction, 0);
   if (!o.eval_every) o.eval_every = 250;
   if (!o.save_every) o.save_every = o.eval_every;
-  milo_train_options_precision(&o);
+  milo_train_options_kinds(&o);
   MILO_TRY(milo_train_options_check(&o, diag));
   *out_options = o;
   return MILO_OK;

@@ -45,6 +45,11 @@ static milo_status compile_update(milo_device *device, kind *k, const milo_train
   milo_value *bias1 = param(f, "bias1", 0, NULL), *bias2 = param(f, "bias2", 0, NULL);
   milo_builder b = milo_builder_at_end(f, diag);
   milo_value *results[3];
+  const bool in_gradient = o->optimizer == MILO_OPTIMIZER_ADAM && k->decay != 0;
+  if (in_gradient) {
+    g = milo_b_add(&b, milo_b_mul(&b, g, scale), milo_b_scale(&b, p, k->decay));
+    scale = milo_b_number(&b, MILO_FP32, 1);
+  }
   const milo_named args[] = {
       {"param", p},
       {"grad", g},
@@ -57,7 +62,7 @@ static milo_status compile_update(milo_device *device, kind *k, const milo_train
       {"beta1", milo_b_number(&b, MILO_FP32, o->beta1)},
       {"beta2", milo_b_number(&b, MILO_FP32, o->beta2)},
       {"epsilon", milo_b_number(&b, MILO_FP32, o->epsilon)},
-      {"weight_decay", milo_b_number(&b, MILO_FP32, k->decay)},
+      {"weight_decay", milo_b_number(&b, MILO_FP32, in_gradient ? 0 : k->decay)},
       {NULL, NULL},
   };
   milo_emit_multi(&b, MILO_OP_adamw, args, results, 3);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// AdamW, or SGD with momentum, over a parameter set, and the global norm of its gradients.
+// AdamW, Adam, or SGD with momentum, over a parameter set, and the global norm of its gradients.
 #ifndef MILO_TRAIN_OPTIMIZER_H
 #define MILO_TRAIN_OPTIMIZER_H
 
@@ -7,7 +7,8 @@
 
 typedef struct milo_optimizer milo_optimizer;
 
-// All zero: AdamW. SGD: g = grad * grad_scale + weight_decay * param; m' = momentum m + g;
+// All zero: AdamW, or Adam where the options say so (weight_decay * param is added to the gradient
+// then). SGD: g = grad * grad_scale + weight_decay * param; m' = momentum m + g;
 // param' = param - lr m'.
 typedef struct milo_optimizer_rule {
   bool sgd;

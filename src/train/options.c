@@ -22,6 +22,12 @@ void milo_train_options_precision(milo_train_options *o) {
     o->loss_scale = o->precision == MILO_PRECISION_FP16 ? -MILO_LOSS_SCALE_BEGIN : 1;
 }
 
+void milo_train_options_kinds(milo_train_options *o) {
+  if (o->schedule == MILO_SCHEDULE_DEFAULT) o->schedule = MILO_SCHEDULE_COSINE;
+  if (o->optimizer == MILO_OPTIMIZER_DEFAULT) o->optimizer = MILO_OPTIMIZER_ADAMW;
+  milo_train_options_precision(o);
+}
+
 milo_status milo_train_options_check(const milo_train_options *o, milo_diag *diag) {
   const struct {
     const char *name;
@@ -48,6 +54,15 @@ milo_status milo_train_options_check(const milo_train_options *o, milo_diag *dia
     return FAIL("training: loss_scale is %g, a dynamic one begins at 1 or more", o->loss_scale);
   if ((unsigned)o->precision > MILO_PRECISION_FP16)
     return FAIL("training: there is no precision %d", (int)o->precision);
+  if ((unsigned)o->schedule > MILO_SCHEDULE_WSD)
+    return FAIL("training: there is no schedule %d", (int)o->schedule);
+  if ((unsigned)o->optimizer > MILO_OPTIMIZER_ADAM)
+    return FAIL("training: there is no optimizer %d", (int)o->optimizer);
+  if (o->schedule != MILO_SCHEDULE_WSD && o->decay_steps > 0)
+    return FAIL("training: decay_steps is a part of the schedule wsd");
+  if (o->schedule == MILO_SCHEDULE_CONSTANT && o->min_lr_ratio != 1)
+    return FAIL(
+        "training: min_lr_ratio is the end of a schedule that falls, a constant one has none");
   if (o->beta1 == 1 || o->beta2 == 1) return FAIL("training: beta1 and beta2 are less than 1");
   if (o->steps > MAX_STEPS) return FAIL("training: steps is too large");
   if (o->batch > MAX_BATCH || o->accumulate > MAX_BATCH)
@@ -69,12 +84,17 @@ milo_status milo_train_options_complete(const milo_train_options *options,
   if (!o.seq) o.seq = (size_t)model->seq;
   if (!o.accumulate) o.accumulate = 1;
   o.lr = default_to(o.lr, 1e-3);
-  o.min_lr_ratio = or_off(default_to(o.min_lr_ratio, 0.1), 0);
+  milo_train_options_kinds(&o);
+  const bool adam = o.optimizer == MILO_OPTIMIZER_ADAM;
+  o.min_lr_ratio =
+      or_off(default_to(o.min_lr_ratio, o.schedule == MILO_SCHEDULE_CONSTANT ? 1 : 0.1), 0);
+  if (!o.decay_steps && o.schedule == MILO_SCHEDULE_WSD)
+    o.decay_steps = o.steps / 5 > 0 ? o.steps / 5 : 1;
   if (!o.warmup) o.warmup = o.steps / 10 < 100 ? o.steps / 10 : 100;
   o.beta1 = default_to(o.beta1, 0.9);
-  o.beta2 = default_to(o.beta2, 0.95);
+  o.beta2 = default_to(o.beta2, adam ? 0.999 : 0.95);
   o.epsilon = default_to(o.epsilon, 1e-8);
-  o.weight_decay = or_off(default_to(o.weight_decay, 0.1), 0);
+  o.weight_decay = or_off(default_to(o.weight_decay, adam ? 0 : 0.1), 0);
   o.clip = or_off(default_to(o.clip, 1), INFINITY);
   o.val_fraction = or_off(default_to(o.val_fraction, 0.05), 0);
   if (!o.eval_every) o.eval_every = 250;
@@ -83,7 +103,6 @@ milo_status milo_train_options_complete(const milo_train_options *options,
   if (o.plan == MILO_PLAN_DEFAULT) o.plan = MILO_PLAN_FUSED;
   if ((unsigned)o.plan > MILO_PLAN_STATIC)
     return FAIL("training: there is no plan %d", (int)o.plan);
-  milo_train_options_precision(&o);
   MILO_TRY(milo_train_options_check(&o, diag));
   if (o.seq > (size_t)model->seq)
     return FAIL("training: seq is %zu, longer than the model's %lld", o.seq, (long long)model->seq);

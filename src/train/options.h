@@ -15,6 +15,8 @@ MILO_MUST_USE milo_status milo_train_options_complete(const milo_train_options *
 
 // Fills in precision and loss_scale, of any task's options.
 void milo_train_options_precision(milo_train_options *options);
+// The same and those of schedule and optimizer.
+void milo_train_options_kinds(milo_train_options *options);
 
 // Ranges of everything but seq, of any task's completed options.
 MILO_MUST_USE milo_status milo_train_options_check(const milo_train_options *options,

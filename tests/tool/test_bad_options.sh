@@ -77,6 +77,13 @@ for bad in "--lr 1e30" "--beta1 1" "--beta2 2" "--epsilon 5" "--val-fraction 1" 
   "--eval-batches 100000000000" "--steps 18446744073709551614" "--seq 17"; do
   refuse 1 "training: " "${train[@]}" $bad
 done
+refuse 2 "--schedule is cosine, linear, constant or wsd" "${train[@]}" --schedule step
+refuse 2 "--optimizer is adamw or adam" "${train[@]}" --optimizer sgd
+refuse 2 "--random is normal or uniform" "${train[@]}" --random ones
+refuse 2 "--random is of weights that nothing else gives" "${train[@]}" --random normal --resume --out x
+refuse 2 "--decay-steps is at least 1" "${train[@]}" --decay-steps 0
+refuse 1 "decay_steps is a part of the schedule wsd" "${train[@]}" --decay-steps 3
+refuse 1 "a constant one has none" "${train[@]}" --schedule constant --min-lr-ratio 0.5
 refuse 2 "--vocab" "${train[@]}" --vocab 0
 refuse 2 "--vocab" "${train[@]}" --vocab 99999999999
 refuse 1 'there is no device "gpu"' "${train[@]}" --device gpu

@@ -20,6 +20,18 @@ check "five files" test "$(ls whole | tr '\n' ' ')" = \
 check "a line a step" test "$(wc -l <whole/metrics.jsonl)" = 20
 check "validation in the metrics" test "$(grep -c '"val_loss":' whole/metrics.jsonl)" = 2
 
+# Another schedule and optimizer belong to the run, too: resumed without being named again.
+other=("${run[@]}" --schedule wsd --decay-steps 4 --optimizer adam --random uniform --steps 8)
+check "other rules" "$milo" "${other[@]}" --out other
+check "their first part" "$milo" "${other[@]}" --out others --stop-after 3
+check "goes on with them" "$milo" "${run[@]}" --out others --resume
+check "to the same files" diff -r other others
+check "the rate stands, then falls" test "$(grep -c '"lr":0.01,' other/metrics.jsonl)" = 5
+refuse 1 "schedule was 4 in that run and is 2 now" \
+  "${run[@]}" --out others --resume --schedule linear
+check "other weights than normal ones" "$milo" "${run[@]}" --steps 1 --random normal --out normal
+check "begin elsewhere" bash -c "! cmp -s normal/model.bin other/model.bin"
+
 check "JSON result" "$milo" "${run[@]}" --out json --steps 2 --json
 holds "one line of JSON" '^\{"step": 2, "steps": 2, "stopped": false.*"loss": [0-9.]+.*\}$' "$out"
 holds "progress with ETA" '^step 2/2  loss [0-9.]+ .*ETA 0:00:00  ' "$err"

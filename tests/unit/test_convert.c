@@ -257,7 +257,8 @@ static void test_blzt_byte_by_byte(void) {
     milo_model *m = NULL;
     milo_moments moments;
     milo_blzt_run run;
-    CHECK(milo_blzt_is(path));
+    bool is = false;
+    CHECK(milo_blzt_is(path, &diag, &is) == MILO_OK && is);
     if (!CHECK(milo_blzt_read(path, &diag, &m, &moments, &run) == MILO_OK)) {
       printf("# %s\n", milo_diag_text(&diag));
       return;

@@ -205,10 +205,10 @@ static void test_random_weights(void) {
   if (!CHECK(milo_model_alloc(&c, NULL, &b) == MILO_OK)) return;
   CHECK(milo_pool_create(3, NULL, &pool) == MILO_OK);
   CHECK(milo_params_elements(&a->params) == 260032);
-  CHECK(milo_model_randomize(a, 7, NULL, NULL) == MILO_OK);
-  CHECK(milo_model_randomize(b, 7, pool, NULL) == MILO_OK);
+  CHECK(milo_model_randomize(a, MILO_INIT_NORMAL, 7, NULL, NULL) == MILO_OK);
+  CHECK(milo_model_randomize(b, MILO_INIT_NORMAL, 7, pool, NULL) == MILO_OK);
   CHECK(same_weights(a, b));
-  CHECK(milo_model_randomize(b, 8, pool, NULL) == MILO_OK);
+  CHECK(milo_model_randomize(b, MILO_INIT_NORMAL, 8, pool, NULL) == MILO_OK);
   CHECK(!same_weights(a, b));
   double sums[3] = {0};
   static float wq[4096], w2[11008];
@@ -240,6 +240,40 @@ static void test_random_weights(void) {
   milo_model_destroy(b);
 }
 
+// Uniform weights: their bounds are kept and nearly reached, their variance is width^2 / 3.
+static void test_uniform_weights(void) {
+  milo_model_config c;
+  milo_model *m = NULL;
+  CHECK(milo_model_config_read("stories260K", NULL, &c) == MILO_OK);
+  if (!CHECK(milo_model_alloc(&c, NULL, &m) == MILO_OK)) return;
+  CHECK(milo_model_randomize(m, MILO_INIT_UNIFORM, 7, NULL, NULL) == MILO_OK);
+  const double out = 1 / sqrt(2.0 * 5);
+  const struct {
+    milo_tensor_id id;
+    double width;
+  } cases[] = {{MILO_TENSOR_embedding, 0.02},     {MILO_TENSOR_wq, 1 / sqrt(64)},
+               {MILO_TENSOR_wo, out / sqrt(64)},  {MILO_TENSOR_w1, 1 / sqrt(64)},
+               {MILO_TENSOR_w2, out / sqrt(172)}, {MILO_TENSOR_w3, 1 / sqrt(64)}};
+  static float values[512 * 64];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const milo_parameter *p = milo_model_param(m, cases[i].id, cases[i].id ? 4 : 0);
+    const size_t count = milo_type_elements(&p->type);
+    double most = 0, squares = 0, sum = 0;
+    CHECK(milo_parameter_get(p, 0, count, values, NULL) == MILO_OK);
+    for (size_t k = 0; k < count; k++) {
+      most = fmax(most, fabs((double)values[k]));
+      squares += (double)values[k] * (double)values[k];
+      sum += (double)values[k];
+    }
+    CHECK(most <= cases[i].width * (1 + 1e-7) && most > 0.99 * cases[i].width);
+    CHECK_NEAR(squares / (double)count * 3 / (cases[i].width * cases[i].width), 1, 0.05);
+    CHECK_NEAR(sum / (double)count / cases[i].width, 0, 0.05);
+  }
+  const milo_parameter *norm = milo_model_param(m, MILO_TENSOR_att_norm, 4);
+  CHECK(milo_parameter_get(norm, 0, 64, values, NULL) == MILO_OK && values[63] == 1);
+  milo_model_destroy(m);
+}
+
 static void test_llama2c_round_trip(void) {
   for (int untied = 0; untied < 2; untied++)
     for (int version1 = 0; version1 < 2; version1++) {
@@ -247,7 +281,7 @@ static void test_llama2c_round_trip(void) {
       c.untied = untied;
       milo_model *a = NULL, *b = NULL;
       if (!CHECK(milo_model_alloc(&c, NULL, &a) == MILO_OK)) return;
-      CHECK(milo_model_randomize(a, 3, NULL, NULL) == MILO_OK);
+      CHECK(milo_model_randomize(a, MILO_INIT_NORMAL, 3, NULL, NULL) == MILO_OK);
       const char *path = in_folder("m.bin");
       CHECK(milo_llama2c_write(a, path, version1, NULL) == MILO_OK);
       milo_diag diag = {0};
@@ -502,6 +536,7 @@ int main(void) {
   RUN(test_stop_tokens);
   RUN(test_configs_are_checked);
   RUN(test_random_weights);
+  RUN(test_uniform_weights);
   RUN(test_llama2c_round_trip);
   RUN(test_llama2c_obstacles);
   RUN(test_llama2c_bad_files);

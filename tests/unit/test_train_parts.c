@@ -2,6 +2,7 @@
 #include "generate/sample.h"
 #include "tap.h"
 #include "train/loader.h"
+#include "train/optimizer.h"
 #include "train/options.h"
 #include "train/schedule.h"
 
@@ -36,6 +37,10 @@ static void test_bad_options(void) {
       {{.seq = 17}, "longer than the model's 16"},
       {{.steps = UINT64_MAX}, "steps"},
       {{.batch = SIZE_MAX}, "batch"},
+      {{.schedule = (milo_schedule)9}, "no schedule 9"},
+      {{.optimizer = (milo_optimizer_kind)9}, "no optimizer 9"},
+      {{.decay_steps = 5}, "decay_steps is a part of the schedule wsd"},
+      {{.schedule = MILO_SCHEDULE_CONSTANT, .min_lr_ratio = 0.5}, "a constant one has none"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     milo_train_options o = bad[i].options, out;
@@ -55,6 +60,87 @@ static void test_schedule(void) {
   CHECK_NEAR(milo_schedule_rate(&o, 49), 1.5e-3 * (0.1 + 0.45 * (1 + cos(0.0245 * M_PI))), 1e-15);
   CHECK_NEAR(milo_schedule_rate(&o, 1000), 3e-3 * 0.55, 1e-15);
   CHECK_NEAR(milo_schedule_rate(&o, 1999), 3e-4, 1e-8);
+}
+
+static void test_other_schedules(void) {
+  const milo_train_options linear = complete(
+      (milo_train_options){.steps = 200, .warmup = 10, .lr = 1, .schedule = MILO_SCHEDULE_LINEAR});
+  CHECK_NEAR(milo_schedule_rate(&linear, 0), 0.1, 1e-15);
+  CHECK_NEAR(milo_schedule_rate(&linear, 100), 0.55, 1e-15);
+  CHECK_NEAR(milo_schedule_rate(&linear, 199), 1 - 0.9 * 199 / 200, 1e-15);
+  const milo_train_options constant = complete((milo_train_options){
+      .steps = 200, .warmup = 10, .lr = 2, .schedule = MILO_SCHEDULE_CONSTANT});
+  CHECK(milo_schedule_rate(&constant, 4) == 1 && milo_schedule_rate(&constant, 9) == 2);
+  CHECK(milo_schedule_rate(&constant, 199) == 2);
+  milo_train_options wsd = complete((milo_train_options){
+      .steps = 200, .warmup = 10, .lr = 1, .schedule = MILO_SCHEDULE_WSD, .min_lr_ratio = -1});
+  CHECK(wsd.decay_steps == 40);
+  CHECK(milo_schedule_rate(&wsd, 10) == 1 && milo_schedule_rate(&wsd, 160) == 1);
+  CHECK_NEAR(milo_schedule_rate(&wsd, 161), 1 - 1.0 / 40, 1e-15);
+  CHECK_NEAR(milo_schedule_rate(&wsd, 199), 1.0 / 40, 1e-15);
+  wsd = complete(
+      (milo_train_options){.steps = 3, .schedule = MILO_SCHEDULE_WSD, .decay_steps = 10, .lr = 1});
+  CHECK_NEAR(milo_schedule_rate(&wsd, 2), 1 - 0.9 * 2 / 10, 1e-15);
+  CHECK(complete((milo_train_options){.steps = 3, .schedule = MILO_SCHEDULE_WSD}).decay_steps == 1);
+}
+
+// One parameter that decays and one that does not, three steps against the formulas in double.
+static void check_adam(milo_optimizer_kind kind, double decay) {
+  milo_diag diag = {0};
+  milo_params params = {0};
+  const int64_t dims[] = {1, 2};
+  const milo_type matrix = milo_type_tensor(MILO_FP32, 2, dims);
+  const milo_train_options o = complete((milo_train_options){
+      .steps = 3, .optimizer = kind, .weight_decay = decay, .beta1 = 0.8, .beta2 = 0.9});
+  const milo_host host = {0};
+  milo_device *device = NULL;
+  if (!CHECK(milo_device_open("ref", &host, &diag, &device) == MILO_OK)) return;
+  CHECK(milo_params_add(&params, "w", &matrix, true, true, NULL) == MILO_OK);
+  CHECK(milo_params_add(&params, "n", &matrix, true, false, NULL) == MILO_OK);
+  CHECK(milo_params_alloc(&params, NULL, NULL) == MILO_OK);
+  milo_buffer *gradients[2] = {NULL};
+  double p[2][2] = {{0.5, -2}, {1.5, 3}}, m[2][2] = {{0}}, v[2][2] = {{0}};
+  for (int i = 0; i < 2; i++) {
+    const float first[2] = {(float)p[i][0], (float)p[i][1]};
+    CHECK(milo_parameter_set(&params.items[i], 0, 2, first, NULL) == MILO_OK);
+    CHECK(milo_buffer_alloc(8, NULL, &gradients[i]) == MILO_OK);
+  }
+  static const milo_optimizer_rule rule;
+  milo_optimizer *optimizer = NULL;
+  CHECK(milo_optimizer_create(device, &params, gradients, &rule, &o, &diag, &optimizer) == MILO_OK);
+  for (int t = 1; t <= 3; t++) {
+    for (int i = 0; i < 2; i++) {
+      const float gradient[2] = {0.25f * (float)t, -1.5f + (float)i};
+      CHECK(milo_buffer_write(gradients[i], 0, gradient, 8) == MILO_OK);
+      for (int k = 0; k < 2; k++) {
+        const double d = i == 0 ? decay : 0, g0 = 0.5 * (double)gradient[k];
+        const double g = kind == MILO_OPTIMIZER_ADAM ? g0 + d * p[i][k] : g0;
+        m[i][k] = 0.8 * m[i][k] + 0.2 * g;
+        v[i][k] = 0.9 * v[i][k] + 0.1 * g * g;
+        const double step =
+            m[i][k] / (1 - pow(0.8, t)) / (sqrt(v[i][k] / (1 - pow(0.9, t))) + o.epsilon);
+        p[i][k] -= 0.1 * (step + (kind == MILO_OPTIMIZER_ADAM ? 0 : d * p[i][k]));
+      }
+    }
+    CHECK(milo_optimizer_step(optimizer, (uint64_t)t, 0.1, 0.5, &diag) == MILO_OK);
+  }
+  for (int i = 0; i < 2; i++) {
+    float got[2];
+    CHECK(milo_parameter_get(&params.items[i], 0, 2, got, NULL) == MILO_OK);
+    for (int k = 0; k < 2; k++) CHECK_NEAR((double)got[k], p[i][k], 1e-6);
+    milo_buffer_release(gradients[i]);
+  }
+  milo_optimizer_destroy(optimizer);
+  milo_params_deinit(&params);
+  milo_device_close(device);
+  milo_diag_deinit(&diag);
+}
+
+static void test_adam(void) {
+  check_adam(MILO_OPTIMIZER_ADAMW, 0.3);
+  check_adam(MILO_OPTIMIZER_ADAM, 0.3);
+  const milo_train_options o = complete((milo_train_options){.optimizer = MILO_OPTIMIZER_ADAM});
+  CHECK(o.weight_decay == 0 && o.beta1 == 0.9 && o.beta2 == 0.999);
 }
 
 static void test_loader(void) {
@@ -138,6 +224,8 @@ int main(void) {
   RUN(test_defaults);
   RUN(test_bad_options);
   RUN(test_schedule);
+  RUN(test_other_schedules);
+  RUN(test_adam);
   RUN(test_loader);
   RUN(test_greedy);
   RUN(test_temperature_and_top_p);

@@ -17,8 +17,9 @@
 typedef struct request {
   training_request training;
   const char *data, *model, *init, *resume_from, *tokenizer, *plan, *task;
+  const char *schedule, *optimizer, *random;
   bool tokens;
-  uint64_t vocab, seq, compile_budget;
+  uint64_t vocab, seq, compile_budget, decay_steps;
 } request;
 
 // Beside exit codes: the compile budget is used up, a new process goes on.
@@ -125,8 +126,11 @@ static int prepare(const command *cmd, const request *r, job *j) {
   if (code != EXIT_OK) return code;
   if (!j->tokenizer && !j->data.is_tokens) status = train_tokenizer(j, (size_t)config.vocab);
   if (status == MILO_OK) status = load_tokens(j->ctx, (size_t)config.vocab, j->tokenizer, &j->data);
-  if (status == MILO_OK && !j->model)
+  if (status == MILO_OK && !j->model) {
     status = milo_model_create(j->ctx, &config, r->training.seed, &j->model);
+    if (status == MILO_OK && r->random && strcmp(r->random, "uniform") == 0)
+      status = milo_model_init(j->ctx, j->model, MILO_INIT_UNIFORM, r->training.seed);
+  }
   return status == MILO_OK ? EXIT_OK : fail_with(j->ctx, status);
 }
 
@@ -224,6 +228,31 @@ static int regress(const request *r, const common_options *common, milo_train_op
   return code == EXIT_OK ? flushed : code;
 }
 
+// Names to the numbers of milo.h; not given: the default.
+static int choose_kinds(const command *cmd, const request *r, milo_train_options *out) {
+  static const char *const schedules[] = {"cosine", "linear", "constant", "wsd", NULL};
+  static const char *const optimizers[] = {"adamw", "adam", NULL};
+  int schedule = 0, optimizer = 0;
+  while (r->schedule && schedules[schedule] && strcmp(schedules[schedule], r->schedule) != 0)
+    schedule++;
+  while (r->optimizer && optimizers[optimizer] && strcmp(optimizers[optimizer], r->optimizer) != 0)
+    optimizer++;
+  if (r->schedule && !schedules[schedule])
+    return usage_error(cmd, "--schedule is cosine, linear, constant or wsd");
+  if (r->optimizer && !optimizers[optimizer])
+    return usage_error(cmd, "--optimizer is adamw or adam");
+  if (r->random && strcmp(r->random, "normal") != 0 && strcmp(r->random, "uniform") != 0)
+    return usage_error(cmd, "--random is normal or uniform");
+  if (r->random && (r->init || r->training.resume))
+    return usage_error(cmd, "--random is of weights that nothing else gives");
+  if (r->decay_steps != NOT_GIVEN && r->decay_steps == 0)
+    return usage_error(cmd, "--decay-steps is at least 1");
+  if (r->schedule) out->schedule = (milo_schedule)(MILO_SCHEDULE_COSINE + schedule);
+  if (r->optimizer) out->optimizer = (milo_optimizer_kind)(MILO_OPTIMIZER_ADAMW + optimizer);
+  if (r->decay_steps != NOT_GIVEN) out->decay_steps = r->decay_steps;
+  return EXIT_OK;
+}
+
 int cmd_train(int argc, char **argv) {
   static const command cmd = {
       "train",
@@ -245,7 +274,8 @@ int cmd_train(int argc, char **argv) {
   request r = {.training = training_nothing_given(),
                .vocab = NOT_GIVEN,
                .seq = NOT_GIVEN,
-               .compile_budget = NOT_GIVEN};
+               .compile_budget = NOT_GIVEN,
+               .decay_steps = NOT_GIVEN};
   const option options[] = {
       {"--data", NULL, OPTION_INPUT, &r.data, "FILE", "text or tokens to train on"},
       {"--tokens", NULL, OPTION_FLAG, &r.tokens, NULL, "--data holds tokens, whatever its name"},
@@ -256,6 +286,8 @@ int cmd_train(int argc, char **argv) {
       {"--init", NULL, OPTION_INPUT, &r.init, "MODEL", "start from these weights (.bin or folder)"},
       {"--resume-from", NULL, OPTION_STRING, &r.resume_from, "FILE.blzt",
        "go on from a BLZT checkpoint: weights, moments, count of steps"},
+      {"--random", NULL, OPTION_STRING, &r.random, "NAME",
+       "first weights: normal (default) or uniform"},
       {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "tokenizer.bin for a text"},
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N",
        "tokens of model and learnt tokenizer (default: the model's)"},
@@ -271,14 +303,20 @@ int cmd_train(int argc, char **argv) {
        "batches a step (default 1)"},
       {"--lr", NULL, OPTION_NUMBER, &r.training.lr, "R", "peak learning rate (default 1e-3)"},
       {"--min-lr-ratio", NULL, OPTION_NUMBER, &r.training.min_lr_ratio, "F",
-       "end of the cosine over its peak (default 0.1)"},
+       "end of the schedule over its peak (default 0.1)"},
       {"--warmup", NULL, OPTION_COUNT, &r.training.warmup, "N",
        "steps of warm-up (default 100, at most steps / 10)"},
-      {"--beta1", NULL, OPTION_NUMBER, &r.training.beta1, "B", "AdamW (default 0.9)"},
-      {"--beta2", NULL, OPTION_NUMBER, &r.training.beta2, "B", "AdamW (default 0.95)"},
-      {"--epsilon", NULL, OPTION_NUMBER, &r.training.epsilon, "E", "AdamW (default 1e-8)"},
+      {"--schedule", NULL, OPTION_STRING, &r.schedule, "NAME",
+       "cosine (default), linear, constant or wsd (falls at the end only)"},
+      {"--decay-steps", NULL, OPTION_COUNT, &r.decay_steps, "N",
+       "wsd: steps over which it falls (default steps / 5)"},
+      {"--optimizer", NULL, OPTION_STRING, &r.optimizer, "NAME", "adamw (default) or adam"},
+      {"--beta1", NULL, OPTION_NUMBER, &r.training.beta1, "B", "Adam's (default 0.9)"},
+      {"--beta2", NULL, OPTION_NUMBER, &r.training.beta2, "B",
+       "Adam's (default 0.95, of adam 0.999)"},
+      {"--epsilon", NULL, OPTION_NUMBER, &r.training.epsilon, "E", "Adam's (default 1e-8)"},
       {"--weight-decay", NULL, OPTION_NUMBER, &r.training.weight_decay, "D",
-       "of matrices (default 0.1, 0: off)"},
+       "of matrices (default 0.1, of adam 0; 0: off)"},
       {"--clip", NULL, OPTION_NUMBER, &r.training.clip, "G",
        "largest gradient norm (default 1, 0: off)"},
       {"--seed", "-s", OPTION_COUNT, &r.training.seed, "K",
@@ -305,8 +343,7 @@ int cmd_train(int argc, char **argv) {
   if (r.task && strcmp(r.task, "regression") != 0)
     return usage_error(&cmd, "--task is regression, not '%s'", r.task);
   if (r.task && (r.data || r.init || r.resume_from || r.training.out))
-    return usage_error(&cmd,
-                       "--task regression takes no --data, --init, --resume-from or --out");
+    return usage_error(&cmd, "--task regression takes no --data, --init, --resume-from or --out");
   if (!r.data && !r.task) return usage_error(&cmd, "--data FILE is needed");
   if (r.model && r.init) return usage_error(&cmd, "--model and --init exclude each other");
   if (r.resume_from && (r.model || r.init || r.training.resume))
@@ -321,10 +358,13 @@ int cmd_train(int argc, char **argv) {
   if (was_started_again()) {  // the folder holds this very run
     r.training.resume = true;
     r.training.force = false;
+    r.resume_from = r.random = NULL;
   }
   code = training_fill(&cmd, &r.training, &train_options);
   if (code != EXIT_OK) return code;
   if (r.seq == 0) return usage_error(&cmd, "--seq is at least 1");
+  code = choose_kinds(&cmd, &r, &train_options);
+  if (code != EXIT_OK) return code;
   train_options.resume_from = r.resume_from;
   train_options.seq = r.seq == NOT_GIVEN ? 0 : (size_t)r.seq;
   code = read_plan(&cmd, r.plan, &train_options.plan);
