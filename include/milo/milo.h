@@ -778,6 +778,10 @@ typedef struct milo_train_options {
   milo_schedule schedule;
   uint64_t decay_steps; /* of MILO_SCHEDULE_WSD, default steps / 5 */
   milo_optimizer_kind optimizer;
+  /* Only the tokens that occur in ids take part in embedding and classifier: less memory and time
+     where the vocabulary is large. Losses are then over those tokens: where all occur, the same. The
+     model, and what is saved, stays whole; rows of other tokens are not changed. */
+  bool compact_vocab;
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
   /* Asked between layers and micro-batches, in steps and evaluations; return true to save and stop

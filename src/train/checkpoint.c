@@ -57,6 +57,7 @@ static const member members[] = {
     OPTION(val_fraction, FIELD_NUMBER),
     OPTION(eval_every, FIELD_COUNT),
     OPTION(eval_batches, FIELD_COUNT),
+    LATER_OPTION(compact_vocab, FIELD_COUNT, false),
     LATER_OPTION(schedule, FIELD_COUNT, MILO_SCHEDULE_COSINE),
     LATER_OPTION(decay_steps, FIELD_COUNT, 0),
     LATER_OPTION(optimizer, FIELD_COUNT, MILO_OPTIMIZER_ADAMW),

@@ -67,13 +67,16 @@ static milo_status check_weights(run *r) {
   return isfinite(r->part) ? MILO_OK : not_finite(r, "the loss", r->state.step + 1);
 }
 
-static milo_checkpoint checkpoint_of(const run *r, const char *model) {
-  return (milo_checkpoint){
+static milo_status checkpoint_of(const run *r, const char *model, milo_checkpoint *out) {
+  *out = (milo_checkpoint){
       .params = r->task->params,
       .moments = {milo_optimizer_moments(r->optimizer, 1), milo_optimizer_moments(r->optimizer, 2)},
       .moment_prefix = {milo_optimizer_moment_prefix(&r->task->rule, 1),
                         milo_optimizer_moment_prefix(&r->task->rule, 2)},
       .model = model};
+  if (!r->task->type->widen) return MILO_OK;
+  milo_buffer *const *const moments[2] = {out->moments[0], out->moments[1]};
+  return r->task->type->widen(r->task, moments, &out->params, out->moments, r->diag);
 }
 
 static milo_status write_files(run *r) {
@@ -81,8 +84,10 @@ static milo_status write_files(run *r) {
   char *checkpoint = milo_folder_path(r->options.out_dir, MILO_TRAIN_CHECKPOINT);
   milo_str text = {0};
   r->task->type->describe(r->task, &text);
-  const milo_checkpoint what = checkpoint_of(r, text.data);
-  milo_status status = milo_checkpoint_write(checkpoint, &what, &r->options, &r->state, r->diag);
+  milo_checkpoint what;
+  milo_status status = checkpoint_of(r, text.data, &what);
+  if (status == MILO_OK)
+    status = milo_checkpoint_write(checkpoint, &what, &r->options, &r->state, r->diag);
   milo_str_deinit(&text);
   free(checkpoint);
   if (status == MILO_OK) status = r->task->type->save(r->task, r->options.out_dir, r->diag);
@@ -234,8 +239,12 @@ static milo_status end_stopped(run *r) {
 }
 
 static milo_status resume(run *r, const milo_safetensors *store) {
-  const milo_checkpoint what = checkpoint_of(r, NULL);
+  milo_checkpoint what;
+  milo_buffer *const *const moments[2] = {milo_optimizer_moments(r->optimizer, 1),
+                                          milo_optimizer_moments(r->optimizer, 2)};
+  MILO_TRY(checkpoint_of(r, NULL, &what));
   MILO_TRY(milo_checkpoint_read(store, &what, &r->state, r->diag));
+  if (r->task->type->narrow) MILO_TRY(r->task->type->narrow(r->task, moments, r->diag));
   if (r->state.data_checksum != r->task->data_checksum)
     return milo_fail(r->diag, MILO_NO_LOC, MILO_ERR_INVALID,
                      "cannot resume from %s: that run had other training data",

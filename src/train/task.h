@@ -26,6 +26,13 @@ typedef struct milo_task_type {
   // moments of order 1 and 2 (one a parameter) and the steps done.
   milo_status (*take_over)(milo_task *task, milo_buffer *const *const moments[2],
                            uint64_t *out_step, milo_diag *diag);
+  // May be NULL. What is saved, where that is not what is trained: parameters, and moments of order
+  // 1 and 2. widen makes them from the optimizer's before they are written; before they are read it
+  // tells where to, and narrow then brings them back.
+  milo_status (*widen)(milo_task *task, milo_buffer *const *const moments[2],
+                       milo_params **out_params, milo_buffer *const *out_moments[2],
+                       milo_diag *diag);
+  milo_status (*narrow)(milo_task *task, milo_buffer *const *const moments[2], milo_diag *diag);
   // Sets the batch of the next run: number micro of a step's; number batch of the evaluation's.
   milo_status (*load)(milo_task *task, uint64_t step, size_t micro, milo_diag *diag);
   milo_status (*load_validation)(milo_task *task, size_t batch, milo_diag *diag);

@@ -12,6 +12,7 @@
 #include "model/config.h"
 #include "model/llama2c.h"
 #include "train/checkpoint.h"
+#include "train/compact.h"
 #include "train/folder.h"
 #include "train/loader.h"
 #include "train/loop.h"
@@ -28,7 +29,24 @@ typedef struct job {
   milo_plan *plan;
   const char *resume_from;  // NULL: none
   uint64_t steps;
+  milo_compact *compact;  // NULL: the model itself is trained
 } job;
+
+static milo_status widen(milo_task *task, milo_buffer *const *const moments[2],
+                         milo_params **out_params, milo_buffer *const *out_moments[2],
+                         milo_diag *diag) {
+  milo_compact *c = ((job *)task)->compact;
+  if (!c) return MILO_OK;
+  MILO_TRY(milo_compact_widen(c, moments, diag));
+  *out_params = &c->whole->params;
+  for (int order = 0; order < 2; order++) out_moments[order] = c->moments[order];
+  return MILO_OK;
+}
+
+static milo_status narrow(milo_task *task, milo_buffer *const *const moments[2], milo_diag *diag) {
+  milo_compact *c = ((job *)task)->compact;
+  return c ? milo_compact_narrow(c, moments, diag) : MILO_OK;
+}
 
 static milo_status check_resumed(const milo_task *task, const char *was, const char *path,
                                  milo_diag *diag) {
@@ -50,6 +68,11 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
                            milo_diag *diag) {
   job *j = (job *)task;
   MILO_TRY(milo_loader_init(&j->loader, j->ids, j->count, (size_t)j->model->config.vocab, o, diag));
+  if (o->compact_vocab) {
+    MILO_TRY(milo_compact_create(j->model, j->ids, j->count, diag, &j->compact));
+    j->loader.ids = j->compact->ids;
+  }
+  milo_model *trained = j->compact ? j->compact->model : j->model;
   j->batch = o->batch;
   j->steps = o->steps;
   j->tokens = calloc(o->batch * o->seq, 2 * sizeof *j->tokens);
@@ -64,8 +87,8 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
                                   .micro_batches = o->accumulate,
                                   .precision = o->precision,
                                   .compile_budget = (size_t)o->compile_budget};
-  MILO_TRY(milo_plan_create(device, j->model, &plan, diag, &j->plan));
-  task->params = &j->model->params;
+  MILO_TRY(milo_plan_create(device, trained, &plan, diag, &j->plan));
+  task->params = &trained->params;
   task->gradients = milo_plan_gradients(j->plan);
   task->data_checksum = j->loader.checksum;
   task->loss_units = (double)j->loader.rows * (double)o->seq;
@@ -104,10 +127,14 @@ static milo_status take_over(milo_task *task, milo_buffer *const *const moments[
                        "cannot go on from %s: it stands after %u steps of the optimizer, and steps "
                        "is %llu\nsteps (--steps) counts those too",
                        path, run.updates, (unsigned long long)j->steps);
+  milo_params *params = NULL;
+  milo_buffer *const *wide[2] = {moments[0], moments[1]};
+  if (status == MILO_OK) status = widen(task, moments, &params, wide, diag);
   for (size_t i = 0; status == MILO_OK && i < model->params.count; i++)
     for (int order = -1; status == MILO_OK && order < 2; order++)
       status = copy(order < 0 ? model->params.items[i].buffer : stored.of[order][i],
-                    order < 0 ? j->model->params.items[i].buffer : moments[order][i], diag);
+                    order < 0 ? j->model->params.items[i].buffer : wide[order][i], diag);
+  if (status == MILO_OK) status = narrow(task, moments, diag);
   if (status == MILO_OK) *out_step = run.updates;
   milo_moments_deinit(&stored);
   milo_model_destroy(model);
@@ -187,6 +214,8 @@ static const milo_task_type type = {.check_resumed = check_resumed,
                                     .complete = complete,
                                     .prepare = prepare,
                                     .take_over = take_over,
+                                    .widen = widen,
+                                    .narrow = narrow,
                                     .load = load,
                                     .load_validation = load_validation,
                                     .set_scale = set_scale,
@@ -211,8 +240,15 @@ milo_status milo_train_run(milo_device *device, milo_model *model, const uint32_
                      "resume and resume_from exclude each other");
   const milo_status status = milo_loop_run(device, &j.task, options, diag, out_result);
   if (j.plan) out_result->compiles = milo_plan_compiles(j.plan);
+  // Whatever it came to, the model holds what was trained.
+  milo_diag unsaid = {0};
+  const milo_status back = j.compact ? milo_compact_widen(j.compact, NULL, &unsaid) : MILO_OK;
+  milo_diag_deinit(&unsaid);
   milo_plan_destroy(j.plan);
+  milo_compact_destroy(j.compact);
   free(j.tokens);
+  if (status == MILO_OK && back != MILO_OK)
+    return milo_fail(diag, MILO_NO_LOC, back, "no memory for the rows of a compact vocabulary");
   return status;
 }
 

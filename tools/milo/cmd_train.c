@@ -18,7 +18,7 @@ typedef struct request {
   training_request training;
   const char *data, *model, *init, *resume_from, *tokenizer, *plan, *task;
   const char *schedule, *optimizer, *random;
-  bool tokens;
+  bool tokens, compact_vocab;
   uint64_t vocab, seq, compile_budget, decay_steps;
 } request;
 
@@ -289,6 +289,8 @@ int cmd_train(int argc, char **argv) {
       {"--random", NULL, OPTION_STRING, &r.random, "NAME",
        "first weights: normal (default) or uniform"},
       {"--tokenizer", "-t", OPTION_INPUT, &r.tokenizer, "FILE", "tokenizer.bin for a text"},
+      {"--compact-vocab", NULL, OPTION_FLAG, &r.compact_vocab, NULL,
+       "only tokens that occur take part; what is saved is whole"},
       {"--vocab", NULL, OPTION_COUNT, &r.vocab, "N",
        "tokens of model and learnt tokenizer (default: the model's)"},
       {"--resume", NULL, OPTION_FLAG, &r.training.resume, NULL, "go on from --out's checkpoint"},
@@ -366,6 +368,7 @@ int cmd_train(int argc, char **argv) {
   code = choose_kinds(&cmd, &r, &train_options);
   if (code != EXIT_OK) return code;
   train_options.resume_from = r.resume_from;
+  train_options.compact_vocab = r.compact_vocab;
   train_options.seq = r.seq == NOT_GIVEN ? 0 : (size_t)r.seq;
   code = read_plan(&cmd, r.plan, &train_options.plan);
   if (code == EXIT_OK) code = read_budget(&cmd, &r, &train_options);
