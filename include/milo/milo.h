@@ -779,8 +779,8 @@ typedef struct milo_train_options {
   uint64_t decay_steps; /* of MILO_SCHEDULE_WSD, default steps / 5 */
   milo_optimizer_kind optimizer;
   /* Only the tokens that occur in ids take part in embedding and classifier: less memory and time
-     where the vocabulary is large. Losses are then over those tokens: where all occur, the same. The
-     model, and what is saved, stays whole; rows of other tokens are not changed. */
+     where the vocabulary is large. Losses are then over those tokens: where all occur, the same.
+     The model, and what is saved, stays whole; rows of other tokens are not changed. */
   bool compact_vocab;
   /* After every step; return false to save and stop (MILO_ERR_INTERRUPTED). May be NULL. */
   bool (*on_step)(void *user, const milo_train_report *report);
@@ -798,6 +798,15 @@ typedef struct milo_train_result {
   uint64_t lost_metrics;
   uint64_t compiles; /* programs compiled for the device by the plans dynamic and static */
   bool budget_spent; /* compile_budget ended the run before its last step */
+  /* Where this run's time went, in seconds; what is left of wall_s is the host's. */
+  double wall_s;
+  double compile_s; /* before the first step: programs and memory */
+  double device_s;  /* forward, backward, optimizer and evaluation */
+  double io_s;      /* checkpoints, models and metrics, read and written */
+  uint64_t kernels; /* programs that were compiled */
+  /* Of training: 6 a weight of each matrix (2 forward, 4 backward; the embedding counts as the
+     classifier) and 12 layers * heads * head_dim * seq of attention. 0 for milo_fit. */
+  double flops_per_token;
 } milo_train_result;
 
 /*

@@ -219,10 +219,12 @@ milo_status milo_device_compile(milo_device *device, const milo_func *func,
   const milo_executable_options none = {0};
   const milo_status status =
       compile(e, device, input_types, options != NULL ? options : &none, diag);
-  if (status != MILO_OK)
+  if (status != MILO_OK) {
     milo_executable_release(e);
-  else
+  } else {
     *out_executable = e;
+    device->compiled++;
+  }
   return status;
 }
 

@@ -197,6 +197,7 @@ struct milo_device {
   const milo_device_type *type;
   milo_host host;
   milo_device *fallback;  // `cpu`, opened when an executable needs it
+  uint64_t compiled;      // executables so far
 };
 
 // For devices.

@@ -31,6 +31,7 @@ typedef struct run {
   double part;          // loss of the batch under way, NaN until it is known
   double weights_loss;  // a loss with the present weights, NaN: none yet
   double step_seconds;  // of this run's steps together
+  double compile_s, device_s, io_s;
   milo_diag *diag;
 } run;
 
@@ -79,7 +80,14 @@ static milo_status checkpoint_of(const run *r, const char *model, milo_checkpoin
   return r->task->type->widen(r->task, moments, &out->params, out->moments, r->diag);
 }
 
+// Adds what has passed since `start` to one of the run's times.
+static milo_status spent(double *seconds, double start, milo_status status) {
+  *seconds += milo_clock_s() - start;
+  return status;
+}
+
 static milo_status write_files(run *r) {
+  const double start = milo_clock_s();
   r->save_due = false;
   char *checkpoint = milo_folder_path(r->options.out_dir, MILO_TRAIN_CHECKPOINT);
   milo_str text = {0};
@@ -94,7 +102,7 @@ static milo_status write_files(run *r) {
   r->saved |= status == MILO_OK;
   if (status == MILO_OK) r->saved_step = r->state.step;
   r->changed &= status != MILO_OK;
-  return status;
+  return spent(&r->io_s, start, status);
 }
 
 static milo_status save(run *r) {
@@ -114,18 +122,22 @@ static milo_status take_step(run *r, milo_train_report *report) {
     MILO_TRY(task->type->set_scale(task, scale->factor, r->diag));
     r->scale = scale->factor;
   }
+  double start = milo_clock_s();
   MILO_TRY(task->type->begin(task, r->diag));
+  r->device_s += milo_clock_s() - start;
   for (size_t micro = 0; micro < o->accumulate; micro++) {
     r->part = (double)NAN;
     MILO_TRY(task->type->load(task, step, micro, r->diag));
-    MILO_TRY(task->type->run(task, r->diag, &r->part));
+    start = milo_clock_s();
+    MILO_TRY(spent(&r->device_s, start, task->type->run(task, r->diag, &r->part)));
     sum += r->part;
     if (micro == 0) r->weights_loss = r->part;
   }
   report->loss = sum / task->loss_units;
   if (!isfinite(report->loss)) return not_finite(r, "the loss", step + 1);
   double norm = 0;
-  MILO_TRY(milo_optimizer_norm(r->optimizer, r->diag, &norm));
+  start = milo_clock_s();
+  MILO_TRY(spent(&r->device_s, start, milo_optimizer_norm(r->optimizer, r->diag, &norm)));
   const bool overflow = !isfinite(norm);
   if (overflow && !milo_loss_scale_may_skip(scale)) return not_finite(r, "the gradient", step + 1);
   if (r->save_due) MILO_TRY(write_files(r));
@@ -137,8 +149,10 @@ static milo_status take_step(run *r, milo_train_report *report) {
     // The small number keeps the quotient finite for a gradient of zero.
     const double clip = o->clip / (report->grad_norm + 1e-6);
     // Moments have seen only the steps that were taken.
-    MILO_TRY(milo_optimizer_step(r->optimizer, step + 1 - scale->skipped, rate,
-                                 (clip < 1 ? clip : 1) / scale->factor, r->diag));
+    start = milo_clock_s();
+    MILO_TRY(spent(&r->device_s, start,
+                   milo_optimizer_step(r->optimizer, step + 1 - scale->skipped, rate,
+                                       (clip < 1 ? clip : 1) / scale->factor, r->diag)));
     milo_loss_scale_step(scale);
     r->part = r->weights_loss = (double)NAN;
   }
@@ -155,7 +169,8 @@ static milo_status evaluate(run *r, double *out_loss) {
   for (size_t batch = 0; batch < task->val_batches; batch++) {
     r->part = (double)NAN;
     MILO_TRY(task->type->load_validation(task, batch, r->diag));
-    MILO_TRY(task->type->evaluate(task, r->diag, &r->part));
+    const double start = milo_clock_s();
+    MILO_TRY(spent(&r->device_s, start, task->type->evaluate(task, r->diag, &r->part)));
     r->weights_loss = r->part;
     sum += r->part;
   }
@@ -201,7 +216,8 @@ static milo_status report_step(run *r, double seconds, milo_train_report *report
   const bool last = r->state.step == o->steps;
   if (r->task->val_batches && (last || r->state.step % o->eval_every == 0))
     MILO_TRY(evaluate(r, &report->val_loss));
-  if (r->metrics) MILO_TRY(milo_metrics_add(r->metrics, report, r->diag));
+  const double start = milo_clock_s();
+  if (r->metrics) MILO_TRY(spent(&r->io_s, start, milo_metrics_add(r->metrics, report, r->diag)));
   r->state.unreported = false;
   r->changed = true;
   *out_go_on = !o->on_step || o->on_step(o->user, report);
@@ -279,6 +295,7 @@ static milo_status prepare(run *r, milo_device *device, const milo_train_options
   if (store) MILO_TRY(milo_checkpoint_options(store, &given, r->diag));
   MILO_TRY(task->type->complete(task, &given, r->diag, &r->options));
   const milo_train_options *o = &r->options;
+  const double start = milo_clock_s();
   MILO_TRY(task->type->prepare(task, device, o, r->diag));
   r->prepared = true;
   r->state.data_checksum = task->data_checksum;
@@ -287,6 +304,7 @@ static milo_status prepare(run *r, milo_device *device, const milo_train_options
   r->scale = 1;
   MILO_TRY(milo_optimizer_create(device, task->params, task->gradients, &task->rule, o, r->diag,
                                  &r->optimizer));
+  r->compile_s += milo_clock_s() - start;
   if (!store && task->type->take_over) {
     milo_buffer *const *const moments[2] = {milo_optimizer_moments(r->optimizer, 1),
                                             milo_optimizer_moments(r->optimizer, 2)};
@@ -294,7 +312,8 @@ static milo_status prepare(run *r, milo_device *device, const milo_train_options
     r->first_step = r->state.begun = r->state.step;
   }
   if (!store) return claim_dir(r, o);
-  MILO_TRY(resume(r, store));
+  const double read = milo_clock_s();
+  MILO_TRY(spent(&r->io_s, read, resume(r, store)));
   // The end of a run may have come between its last checkpoint and the result's files.
   return r->state.step == o->steps ? task->type->save(task, o->out_dir, r->diag) : MILO_OK;
 }
@@ -312,6 +331,8 @@ milo_status milo_loop_run(milo_device *device, milo_task *task, const milo_train
                               .loss_scale = 1};
   memset(out_result, 0, sizeof *out_result);
   run r = {.task = task, .diag = diag, .part = none, .weights_loss = none};
+  const double began = milo_clock_s();
+  const uint64_t compiled = device->compiled;
   milo_safetensors *store = NULL;
   milo_status status = MILO_OK;
   if (options->resume && !options->out_dir)
@@ -341,6 +362,12 @@ milo_status milo_loop_run(milo_device *device, milo_task *task, const milo_train
                                     .best_val_loss = r.state.best_val_loss,
                                     .peak_memory_bytes = milo_peak_memory_bytes(),
                                     .lost_metrics = r.lost_metrics,
-                                    .budget_spent = r.spent};
+                                    .budget_spent = r.spent,
+                                    .wall_s = milo_clock_s() - began,
+                                    .compile_s = r.compile_s,
+                                    .device_s = r.device_s,
+                                    .io_s = r.io_s,
+                                    .kernels = device->compiled - compiled,
+                                    .flops_per_token = task->flops};
   return status;
 }

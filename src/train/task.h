@@ -65,6 +65,7 @@ struct milo_task {
   size_t val_batches;            // 0: nothing is held back
   size_t samples;                // a step: tokens, rows
   const char *unit;              // what they are called
+  double flops;                  // of training, a sample; 0: not known
 };
 
 #endif

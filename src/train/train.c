@@ -64,6 +64,18 @@ static milo_status complete(const milo_task *task, const milo_train_options *giv
   return milo_train_options_complete(given, &((const job *)task)->model->config, diag, out_options);
 }
 
+// See flops_per_token in milo.h.
+static double flops_per_token(const milo_model *model, size_t seq) {
+  const milo_model_config *c = &model->config;
+  double weights = 0;
+  for (size_t i = 0; i < model->params.count; i++) {
+    const bool is_lookup = c->untied && i == model->first[MILO_TENSOR_embedding];
+    if (model->params.items[i].type.rank == 2 && !is_lookup)
+      weights += (double)milo_type_elements(&model->params.items[i].type);
+  }
+  return 6 * weights + 12.0 * (double)(c->layers * c->heads * c->head_dim) * (double)seq;
+}
+
 static milo_status prepare(milo_task *task, milo_device *device, const milo_train_options *o,
                            milo_diag *diag) {
   job *j = (job *)task;
@@ -96,6 +108,7 @@ static milo_status prepare(milo_task *task, milo_device *device, const milo_trai
   task->val_batches = j->loader.val_rows ? o->eval_batches : 0;
   task->samples = j->loader.rows * o->seq;
   task->unit = "tokens";
+  task->flops = flops_per_token(trained, o->seq);
   return MILO_OK;
 }
 

@@ -6,7 +6,10 @@ Writes tests/oracle/train_parity.tsv: model, step, loss and global gradient norm
 Initial weights are those that Milo makes from the seed, read from the llama2.c file that it writes;
 token data and data order are made again from the definition of the stateless generator.
 
-  python3 tests/oracle/train_parity.py build/release/libmilo.so
+A third model, "qwen3", is tests/oracle/hf/qwen3_tied as transformers computes it: norms of q and k,
+RoPE in halves, fewer kv heads.
+
+  python3 tests/oracle/train_parity.py build/release/libmilo.so     needs transformers, too
 """
 import ctypes
 import math
@@ -19,12 +22,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-STEPS, BATCH, SEQ, SEED, TOKENS = 50, 4, 24, 9, 5000
+STEPS, BATCH, SEQ, SEED, TOKENS, VOCAB = 50, 4, 24, 9, 5000, 50
 LR, MIN_RATIO, WARMUP, BETAS, EPSILON, DECAY, CLIP = 1e-2, 0.1, 10, (0.9, 0.95), 1e-8, 0.1, 1.0
 VAL_FRACTION = 0.05
 MODELS = {
     "tied": dict(dim=24, hidden=40, layers=3, heads=4, kv_heads=2, head_dim=6, seq=32, vocab=50, untied=False),
     "untied": dict(dim=16, hidden=20, layers=1, heads=2, kv_heads=2, head_dim=8, seq=24, vocab=50, untied=True),
+    # residual_scale, which a llama2.c file does not hold: the weights do not depend on it
+    "scaled": dict(dim=24, hidden=40, layers=3, heads=4, kv_heads=2, head_dim=6, seq=32, vocab=50, untied=False,
+                   scale=6 ** -0.5),
+    "qwen3": None,
 }
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
@@ -67,7 +74,7 @@ def initial_weights(library, config, path):
         _fields_ += [(n, ctypes.c_double) for n in ("rope_theta", "norm_epsilon")]
         _fields_ += [(n, ctypes.c_bool) for n in ("rope_half", "qk_norm", "untied")]
 
-    c = Config(struct_bytes=ctypes.sizeof(Config), **config)
+    c = Config(struct_bytes=ctypes.sizeof(Config), **{k: v for k, v in config.items() if k != "scale"})
     for status in (milo.milo_ctx_create(None, ctypes.byref(ctx)),
                    milo.milo_model_create(ctx, ctypes.byref(c), ctypes.c_uint64(SEED), ctypes.byref(model)),
                    milo.milo_model_save(ctx, model, path.encode(), ctypes.c_bool(False))):
@@ -124,24 +131,41 @@ def forward(p, c, tokens, targets, cos, sin):
         repeat = c["heads"] // c["kv_heads"]
         k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
         a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + a.transpose(1, 2).reshape(batch, seq, -1) @ p["wo"][i].T
+        x = x + c.get("scale", 1) * (a.transpose(1, 2).reshape(batch, seq, -1) @ p["wo"][i].T)
         m = norm(x, p["ffn_norm"][i])
-        x = x + (F.silu(m @ p["w1"][i].T) * (m @ p["w3"][i].T)) @ p["w2"][i].T
+        x = x + c.get("scale", 1) * ((F.silu(m @ p["w1"][i].T) * (m @ p["w3"][i].T)) @ p["w2"][i].T)
     classifier = p["classifier"] if c["untied"] else p["embedding"]
     logits = norm(x, p["final_norm"]) @ classifier.T
     return F.cross_entropy(logits.view(-1, c["vocab"]), targets.reshape(-1))
 
 
+def qwen3():
+    """Parameters by name, and the loss as a function of tokens and targets."""
+    from transformers import Qwen3ForCausalLM
+    here = os.path.dirname(os.path.abspath(__file__))
+    model = Qwen3ForCausalLM.from_pretrained(os.path.join(here, "hf", "qwen3_tied"))
+
+    def loss(tokens, targets):
+        logits = model(tokens).logits
+        return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+
+    return dict(model.named_parameters()), loss
+
+
 def train(library, name, c, out):
-    with tempfile.TemporaryDirectory() as folder:
-        weights = initial_weights(library, c, os.path.join(folder, "initial.bin"))
-    params = {k: torch.nn.Parameter(torch.from_numpy(v)) for k, v in weights.items()}
+    if c is None:
+        params, loss_of = qwen3()
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            weights = initial_weights(library, c, os.path.join(folder, "initial.bin"))
+        params = {k: torch.nn.Parameter(torch.from_numpy(v)) for k, v in weights.items()}
+        cos, sin = rope_tables(c, SEQ)
+        loss_of = lambda tokens, targets: forward(params, c, tokens, targets, cos, sin)
     norms = [v for k, v in params.items() if "norm" in k]
     matrices = [v for k, v in params.items() if "norm" not in k]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": DECAY},
                                    {"params": norms, "weight_decay": 0.0}], lr=LR, betas=BETAS, eps=EPSILON)
-    cos, sin = rope_tables(c, SEQ)
-    ids = make_tokens(c["vocab"])
+    ids = make_tokens(VOCAB)
     usable = int(TOKENS * (1 - VAL_FRACTION)) - SEQ
     for step in range(STEPS):
         rate = LR * min(1.0, (step + 1) / WARMUP)
@@ -150,7 +174,7 @@ def train(library, name, c, out):
             group["lr"] = rate
         starts = [rng_below(SEED, 1, step * BATCH + r, usable) for r in range(BATCH)]
         windows = torch.from_numpy(np.stack([ids[s:s + SEQ + 1] for s in starts]))
-        loss = forward(params, c, windows[:, :-1], windows[:, 1:], cos, sin)
+        loss = loss_of(windows[:, :-1], windows[:, 1:])
         optimizer.zero_grad()
         loss.backward()
         total = torch.nn.utils.clip_grad_norm_(params.values(), CLIP)

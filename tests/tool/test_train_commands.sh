@@ -34,6 +34,14 @@ check "begin elsewhere" bash -c "! cmp -s normal/model.bin other/model.bin"
 
 check "JSON result" "$milo" "${run[@]}" --out json --steps 2 --json
 holds "one line of JSON" '^\{"step": 2, "steps": 2, "stopped": false.*"loss": [0-9.]+.*\}$' "$out"
+json "its times add up" 'abs(j["wall_seconds"] - sum(j[k + "_seconds"] for k in
+  ("compile", "device", "host", "io"))) < 1e-6 and min(j[k + "_seconds"] for k in
+  ("compile", "device", "host", "io")) >= 0 and j["device_seconds"] > 0'
+json "flops by the formula" 'j["flops_per_token"] == 6 * (320 * 16 + 2 * (16 * 16 * 2 + 8 * 16 * 2
+  + 3 * 16 * 24)) + 12 * 2 * 16 * 24 and j["kernels_compiled"] >= 6'
+json "and what comes of them" 'abs(j["tflops_per_second"] * 1e12
+  / (j["flops_per_token"] * j["tokens_per_second"]) - 1) < 1e-9'
+holds "told to people too" '^[0-9.]+ s: [0-9.]+ compiling [0-9]+ programs, .* TFLOP/s' "$err"
 holds "progress with ETA" '^step 2/2  loss [0-9.]+ .*ETA 0:00:00  ' "$err"
 
 # Ctrl-C: saves, says so, and can go on.
@@ -83,6 +91,7 @@ check "train on tokens, from weights" "$milo" train --data stories.tokens --init
 check "the default model fits a tokenizer" "$milo" train --data stories.txt -t whole/tokenizer.bin \
   --steps 1 --batch 1 --seq 8
 check "bench" "$milo" bench train tiny.json --batch 2 --steps 2 --precision fp32 --json
+json "the share of the peak" 'j["share_of_peak"] > 0 and j["peak_tflops_per_second"] > 0'
 holds "bench's figures" '"tokens_per_second": [0-9.e+]+, "peak_memory_bytes": [0-9]+' "$out"
 
 head -c 20000 stories.tokens >less.tokens

@@ -13,7 +13,7 @@ typedef struct curve {
   size_t count;
 } curve;
 
-static const char *const model_names[] = {"tied", "untied"};
+static const char *const model_names[] = {"tied", "untied", "scaled", "qwen3"};
 
 static milo_model_config model_config(size_t i) {
   const milo_model_config configs[] = {
@@ -36,6 +36,16 @@ static milo_model_config model_config(size_t i) {
        .seq = 24,
        .vocab = VOCAB,
        .untied = true},
+      {.struct_bytes = sizeof(milo_model_config),
+       .dim = 24,
+       .hidden = 40,
+       .layers = 3,
+       .heads = 4,
+       .kv_heads = 2,
+       .head_dim = 6,
+       .seq = 32,
+       .vocab = VOCAB,
+       .residual_scale = 0.408248290463863},
   };
   return configs[i];
 }
@@ -79,9 +89,13 @@ static void check_device(const char *device, size_t i) {
   if (!CHECK(read_fixture(model_names[i], &wanted))) return;
   milo_ctx *ctx = NULL;
   milo_model *model = NULL;
-  const milo_model_config config = model_config(i);
   if (!CHECK(milo_ctx_create(NULL, &ctx) == MILO_OK)) return;
-  CHECK(milo_model_create(ctx, &config, 9, &model) == MILO_OK);
+  if (i == 3) {  // transformers' own model
+    CHECK(milo_model_load(ctx, "tests/oracle/hf/qwen3_tied", &model) == MILO_OK);
+  } else {
+    const milo_model_config config = model_config(i);
+    CHECK(milo_model_create(ctx, &config, 9, &model) == MILO_OK);
+  }
   const milo_train_options options = {.struct_bytes = sizeof options,
                                       .device = device,
                                       .steps = STEPS,
@@ -94,10 +108,12 @@ static void check_device(const char *device, size_t i) {
                                       .user = &got};
   if (!CHECK(milo_train(ctx, model, ids, TOKENS, &options, NULL) == MILO_OK))
     printf("# %s\n", milo_error(ctx));
-  double worst[2] = {0, 0};  // seen: 2e-7
+  // Seen: 2e-7; of qwen3, whose weights are larger, 1.5e-5.
+  const double bound = i == 3 ? 5e-5 : 1e-6;
+  double worst[2] = {0, 0};
   for (size_t step = 0; step < got.count; step++) {
-    CHECK_NEAR(got.loss[step], wanted.loss[step], 1e-6 * wanted.loss[step]);
-    CHECK_NEAR(got.norm[step], wanted.norm[step], 1e-6 * wanted.norm[step]);
+    CHECK_NEAR(got.loss[step], wanted.loss[step], bound * wanted.loss[step]);
+    CHECK_NEAR(got.norm[step], wanted.norm[step], bound * wanted.norm[step]);
     worst[0] = fmax(worst[0], fabs(got.loss[step] / wanted.loss[step] - 1));
     worst[1] = fmax(worst[1], fabs(got.norm[step] / wanted.norm[step] - 1));
   }

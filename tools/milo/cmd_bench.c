@@ -7,6 +7,7 @@
 
 #include "bench_generate.h"
 #include "cmd.h"
+#include "peak.h"
 #include "plan.h"
 #include "precision.h"
 #include "progress.h"
@@ -44,6 +45,7 @@ static void print_result(const request *r, milo_ctx *ctx, uint64_t parameters, s
   const size_t count = t->count - 1;
   qsort(seconds, count, sizeof *seconds, compare);
   const double median = (seconds[(count - 1) / 2] + seconds[count / 2]) / 2;
+  const efficiency e = {result, (double)tokens / median, measure_peak(ctx, r->device, r->stored)};
   if (!r->json) {
     printf(
         "%s, %.1f M parameters, %s, %d threads, %s, plan %s\n"
@@ -53,6 +55,9 @@ static void print_result(const request *r, milo_ctx *ctx, uint64_t parameters, s
         r->model, (double)parameters / 1e6, r->device, milo_ctx_threads(ctx), r->precision,
         r->plan_name, (uint64_t)tokens, median, seconds[0], seconds[count - 1],
         (double)tokens / median, (double)result->peak_memory_bytes / 1e9, t->last.loss);
+    char text[512];
+    efficiency_text(text, sizeof text, &e);
+    printf("%s\n", text);
     return;
   }
   printf("{\"model\": ");
@@ -62,10 +67,12 @@ static void print_result(const request *r, milo_ctx *ctx, uint64_t parameters, s
          ", \"precision\": \"%s\", \"plan\": \"%s\", \"tokens_per_step\": %zu, \"steps\": %zu"
          ", \"step_seconds\": %.6g, \"step_seconds_min\": %.6g, \"step_seconds_max\": %.6g"
          ", \"tokens_per_second\": %.6g, \"peak_memory_bytes\": %" PRIu64
-         ", \"loss\": %.9g, \"grad_norm\": %.9g}\n",
+         ", \"loss\": %.9g, \"grad_norm\": %.9g",
          parameters, r->device, milo_ctx_cpu(ctx), milo_ctx_threads(ctx), r->precision,
          r->plan_name, tokens, count, median, seconds[0], seconds[count - 1],
          (double)tokens / median, result->peak_memory_bytes, t->last.loss, t->last.grad_norm);
+  efficiency_json(stdout, &e);
+  printf("}\n");
 }
 
 static milo_status train(const request *r, milo_ctx *ctx) {

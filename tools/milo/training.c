@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "peak.h"
 #include "precision.h"
 #include "progress.h"
 
@@ -112,6 +113,7 @@ static void print_json(const training_end *end, bool stopped) {
     printf(", \"%s%s\": ", numbers[i].name, numbers[i].more);
     json_number(stdout, numbers[i].value);
   }
+  efficiency_json(stdout, &(efficiency){end->result, r->tokens_per_second, 0});
   printf("}\n");
 }
 
@@ -125,6 +127,12 @@ int training_finish(milo_ctx *ctx, const training_request *r, const training_end
     note("metrics.jsonl has no line any more of %" PRIu64 " of the steps done before",
          end->result->lost_metrics);
   if (r->json) print_json(end, stopped);
+  if (end->stepped) {
+    char text[512];
+    efficiency_text(text, sizeof text,
+                    &(efficiency){end->result, end->result->last.tokens_per_second, 0});
+    note("%s", text);
+  }
   if (!stopped && !end->stepped)
     note("the run is finished, at step %" PRIu64 "; --steps N makes it longer",
          end->result->last.step);
