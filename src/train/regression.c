@@ -144,7 +144,8 @@ milo_status milo_regression_run(milo_device *device, const milo_model_config *co
   job j = {.task = {.type = &type}};
   memset(out_result, 0, sizeof *out_result);
   MILO_TRY(milo_model_alloc(&one, diag, &j.model));
-  milo_status status = milo_model_randomize(j.model, options->seed, device->host.pool, diag);
+  milo_status status =
+      milo_model_randomize(j.model, MILO_INIT_NORMAL, options->seed, device->host.pool, diag);
   // What lies before and after the layer has no gradient here.
   for (size_t i = 0; i < j.model->params.count; i++) {
     const bool outer =
