@@ -263,7 +263,11 @@ static inline void kc_feed_forward(kernel_case *k, const double *x2norm) {
   for (size_t i = 0; i < n; i++) gate[i] = h1[i] * kc_sigmoid(h1[i]) * h3[i];
   const size_t d = (size_t)k->shape->config->dim * (size_t)k->shape->seq;
   double *ffn = kc_product(k, MILO_TENSOR_w2, gate, false, 0);
-  if (kc_in(k, "x2")) kc_give(k, "x_next", kc_add(kc_copy(kc_in(k, "x2"), d), kc_copy(ffn, d), d));
+  if (kc_in(k, "x2")) {
+    double *x = kc_copy(kc_in(k, "x2"), d);
+    for (size_t i = 0; i < d; i++) x[i] += k->shape->config->residual_scale * ffn[i];
+    kc_give(k, "x_next", x);
+  }
   kc_give(k, "ffn_out", ffn);
   kc_give(k, "h1", h1);
   kc_give(k, "h3", h3);

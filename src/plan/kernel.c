@@ -72,10 +72,7 @@ int64_t milo_plan_classifier_rows(int64_t vocab) {
   return MOST;
 }
 
-double milo_plan_residual(const milo_model_config *config) {
-  (void)config;
-  return 1;
-}
+double milo_plan_residual(const milo_model_config *config) { return config->residual_scale; }
 
 milo_layout milo_plan_layout(const milo_plan_shape *shape, const milo_plan_kernel *kernel,
                              bool output) {

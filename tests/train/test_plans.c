@@ -27,6 +27,7 @@ static milo_model *make_model(int i) {
        .qk_norm = true,
        .untied = true,
        .rope_theta = 1e6,
+       .residual_scale = 0.4,
        .norm_epsilon = 1e-6},
       {.dim = 9, .hidden = 5, .layers = 1, .heads = 4, .kv_heads = 1, .head_dim = 2},
   };

@@ -28,6 +28,7 @@ static milo_model_config shapes(int i) {
        .qk_norm = true,
        .untied = true,
        .rope_theta = 1e6,
+       .residual_scale = 0.4,
        .norm_epsilon = 1e-6},
       // one kv head, one channel in the middle
       {.dim = 7, .hidden = 1, .layers = 1, .heads = 5, .kv_heads = 1, .head_dim = 2, .vocab = 3},
