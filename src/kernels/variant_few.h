@@ -2,9 +2,10 @@
 // One row of the table of products of few rows: defines MILO_FEW, a milo_few (few.h), from
 // MILO_SIMD, MILO_FEW_NAME and MILO_FEW_CAPS. Included by each file of variants, last.
 //
-// Four rows of the matrix are read at a time, as four streams that the processor fetches ahead, and
-// go through the rows of the left side while they are in L1. Two sums each hide the latency of the
-// multiply-add.
+// The matrix is read as four streams, one a quarter of its rows: streams that go on for long are
+// what the processor fetches ahead (four rows side by side, so that a stream ends with each, were
+// read at a third of the speed). A row of each goes through the rows of the left side while it is
+// in L1. Two sums each hide the latency of the multiply-add.
 #include "base/cpu.h"
 #include "kernels/few.h"
 #include "kernels/simd.h"
@@ -21,6 +22,16 @@ FN vf widen(const void *x, const source from) {
     return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(x)));
 #elif MILO_ISA == 2
     return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x)));
+#elif MILO_SSE
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    const __m128i zero = _mm_setzero_si128(), b = _mm_unpacklo_epi8(zero, _mm_cvtsi32_si128(four));
+    return (vf)_mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, b), 24));
+#elif MILO_NEON
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    const int16x8_t b = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return (vf)vcvtq_f32_s32(vmovl_s16(vget_low_s16(b)));
 #else
     typedef int8_t vbyte __attribute__((vector_size(VW)));
     vbyte b;
@@ -52,8 +63,22 @@ FN vf widen_n(const void *x, size_t n, const source from) {
   return widen(room, from);
 }
 
-FN const char *row_of(const void *w, size_t j, size_t ldw, size_t n, const source from) {
-  return (const char *)w + (j < n ? j : n - 1) * ldw * source_bytes(from);
+enum { STREAMS = 4 };
+
+// Row j of each stream of n rows in all; the last row where a stream is shorter.
+FN void rows_at(const char *out[STREAMS], size_t j, size_t n, const void *w, size_t ldw,
+                const source from) {
+  const size_t stream = (n + STREAMS - 1) / STREAMS;
+  for (size_t r = 0; r < STREAMS; ++r) {
+    const size_t at = j + r * stream < n ? j + r * stream : n - 1;
+    out[r] = (const char *)w + at * ldw * source_bytes(from);
+  }
+}
+
+FN void store_sums(float *c, size_t j, size_t n, const vf s[STREAMS]) {
+  const size_t stream = (n + STREAMS - 1) / STREAMS;
+  for (size_t r = 0; r < STREAMS; ++r)
+    if (j + r * stream < n) c[j + r * stream] = vsum(s[r]);
 }
 
 // s[r] += dot(a, w[r]) over k elements. Inlined, so that s stays in registers.
@@ -97,15 +122,13 @@ FN void dot4(vf s[4], size_t k, const float *a, const char *const w[4], const so
 
 FN void dot(size_t m, size_t n, size_t k, const float *a, size_t lda, const void *w, size_t ldw,
             float *c, size_t ldc, const source from) {
-  for (size_t j = 0; j < n; j += 4) {
-    const char *const rows[4] = {row_of(w, j, ldw, n, from), row_of(w, j + 1, ldw, n, from),
-                                 row_of(w, j + 2, ldw, n, from), row_of(w, j + 3, ldw, n, from)};
-    const size_t width = n - j < 4 ? n - j : 4;
+  for (size_t j = 0; j < (n + STREAMS - 1) / STREAMS; ++j) {
+    const char *rows[STREAMS];
+    rows_at(rows, j, n, w, ldw, from);
     for (size_t i = 0; i < m; ++i) {
-      vf s[4] = {vset(0.0f), vset(0.0f), vset(0.0f), vset(0.0f)};
+      vf s[STREAMS] = {vset(0.0f), vset(0.0f), vset(0.0f), vset(0.0f)};
       dot4(s, k, a + i * lda, rows, from);
-      const float sums[4] = {vsum(s[0]), vsum(s[1]), vsum(s[2]), vsum(s[3])};
-      memcpy(c + i * ldc + j, sums, width * sizeof *sums);
+      store_sums(c + i * ldc, j, n, s);
     }
   }
 }
@@ -166,10 +189,10 @@ FEW(bf16, BF16)
 TARGET static void dot_int8(size_t m, size_t n, size_t k, const float *a, size_t lda,
                             const int8_t *w, size_t ldw, const float *scales, size_t lds,
                             size_t group, float *c, size_t ldc) {
-  for (size_t j = 0; j < n; j += 4) {
-    const char *const rows[4] = {row_of(w, j, ldw, n, INT8), row_of(w, j + 1, ldw, n, INT8),
-                                 row_of(w, j + 2, ldw, n, INT8), row_of(w, j + 3, ldw, n, INT8)};
-    const size_t width = n - j < 4 ? n - j : 4;
+  const size_t stream = (n + STREAMS - 1) / STREAMS;
+  for (size_t j = 0; j < stream; ++j) {
+    const char *rows[STREAMS];
+    rows_at(rows, j, n, w, ldw, INT8);
     for (size_t i = 0; i < m; ++i) {
       const vf zero = vset(0.0f);
       vf s[4] = {zero, zero, zero, zero};
@@ -178,12 +201,12 @@ TARGET static void dot_int8(size_t m, size_t n, size_t k, const float *a, size_t
         vf own[4] = {zero, zero, zero, zero};
         dot4(own, k - p < group ? k - p : group, a + i * lda + p, at, INT8);
         for (size_t r = 0; r < 4; ++r) {
-          const float scale = scales[(r < width ? j + r : j) * lds + g];
+          const size_t row = j + r * stream < n ? j + r * stream : n - 1;
+          const float scale = scales[row * lds + g];
           s[r] = vfma(own[r], vset(scale), s[r]);
         }
       }
-      const float sums[4] = {vsum(s[0]), vsum(s[1]), vsum(s[2]), vsum(s[3])};
-      memcpy(c + i * ldc + j, sums, width * sizeof *sums);
+      store_sums(c + i * ldc, j, n, s);
     }
   }
 }

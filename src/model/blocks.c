@@ -129,12 +129,14 @@ typedef struct heads {
 static heads project_heads(milo_builder *b, const milo_model_config *c, const layer_weights *w,
                            milo_value *x, int64_t batch, milo_value *cosines, milo_value *sines) {
   milo_value *n = rms_norm(b, c, x, w->w[MILO_TENSOR_att_norm]);
+  // Side by side, so that a device may take them as one.
+  milo_value *query = project(b, n, w->w[MILO_TENSOR_wq]);
+  milo_value *key = project(b, n, w->w[MILO_TENSOR_wk]);
+  milo_value *value = project(b, n, w->w[MILO_TENSOR_wv]);
   heads h = {
-      .query = split_heads(b, c, project(b, n, w->w[MILO_TENSOR_wq]), batch, c->heads,
-                           w->w[MILO_TENSOR_q_norm]),
-      .key = split_heads(b, c, project(b, n, w->w[MILO_TENSOR_wk]), batch, c->kv_heads,
-                         w->w[MILO_TENSOR_k_norm]),
-      .value = split_heads(b, c, project(b, n, w->w[MILO_TENSOR_wv]), batch, c->kv_heads, NULL),
+      .query = split_heads(b, c, query, batch, c->heads, w->w[MILO_TENSOR_q_norm]),
+      .key = split_heads(b, c, key, batch, c->kv_heads, w->w[MILO_TENSOR_k_norm]),
+      .value = split_heads(b, c, value, batch, c->kv_heads, NULL),
   };
   h.query = rope(b, c, h.query, cosines, sines);
   h.key = rope(b, c, h.key, cosines, sines);

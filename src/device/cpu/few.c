@@ -11,8 +11,8 @@
 
 enum {
   FEW_ROWS = 8,
-  TASK_BYTES = 1 << 16,  // of a matrix: long enough to be fetched ahead, short enough to share out
-  TASK_COLUMNS = 128,    // at most
+  TASK_BYTES = 1 << 20,  // of a matrix at most
+  TASK_COLUMNS = 1024,   // at most
   JOINED = 4,            // products of one step
 };
 
@@ -199,6 +199,17 @@ static void set_workspace(milo_code *c, size_t bytes) {
   if (bytes > c->workspace_bytes) c->workspace_bytes = bytes;
 }
 
+// Columns of a task: two tasks a thread, for long tasks are read fastest. How they are cut changes
+// no sum.
+static size_t columns_of(const milo_code *c, const item *i) {
+  const size_t row = i->g.k * (milo_dtype_bits(i->b.dtype) / 8);
+  const size_t tasks = 2 * (size_t)milo_pool_threads(c->device->base.host.pool);
+  size_t columns = (i->g.n + tasks - 1) / tasks;
+  if (row > 0 && columns > TASK_BYTES / row) columns = TASK_BYTES / row;
+  if (columns < 8) columns = 8;
+  return columns < TASK_COLUMNS ? columns : TASK_COLUMNS;
+}
+
 bool milo_emit_few_product(milo_code *c, const milo_op *op) {
   const bool linear = op->code == MILO_OP_linear;
   const milo_value *y = milo_op_in(op, linear ? "weight" : "y"), *x = milo_op_in(op, "x");
@@ -240,10 +251,7 @@ bool milo_emit_few_product(milo_code *c, const milo_op *op) {
     i.bias = milo_view_broadcast(&v, 2, op->results[0]->type.dims);
     i.g.epilogue.bias = (milo_matrix){NULL, v.dtype, i.bias.strides[0], i.bias.strides[1]};
   }
-  const size_t row = (size_t)k * (milo_dtype_bits(i.b.dtype) / 8);
-  i.columns = row > 0 ? TASK_BYTES / row / 4 * 4 : TASK_COLUMNS;
-  if (i.columns < 4) i.columns = 4;
-  if (i.columns > TASK_COLUMNS) i.columns = TASK_COLUMNS;
+  i.columns = columns_of(c, &i);
   if (!few) i.g.packer = pack_int8;
   if (few) {
     set_workspace(c, (size_t)milo_pool_threads(c->device->base.host.pool) * FEW_ROWS *
