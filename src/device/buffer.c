@@ -115,7 +115,13 @@ uint64_t milo_buffer_version(const milo_buffer *buffer) {
 
 void milo_buffer_changed(milo_buffer *buffer) {
   milo_buffer *b = buffer->whole != NULL ? buffer->whole : buffer;
-  atomic_fetch_add_explicit(&b->version, 1, memory_order_acq_rel);
+  const uint64_t version = atomic_fetch_add_explicit(&b->version, 1, memory_order_acq_rel) + 1;
+  pthread_mutex_lock(&buffer->lock);
+  for (milo_packed_copy *copy = buffer->packed; copy != NULL; copy = copy->next) {
+    if (copy->renewed) copy->made = version;
+    copy->renewed = false;
+  }
+  pthread_mutex_unlock(&buffer->lock);
 }
 
 // ---- access ----
@@ -183,16 +189,23 @@ milo_status milo_buffer_clear(milo_buffer *buffer) {
 
 // ---- packed copies ----
 
-static milo_packed_copy *find_copy(milo_buffer *b, const uint64_t *key) {
+static milo_packed_copy *find_copy(milo_buffer *b, const uint64_t *key, size_t bytes) {
   milo_packed_copy *copy = b->packed;
   while (copy != NULL && memcmp(copy->key, key, sizeof copy->key) != 0) copy = copy->next;
   if (copy != NULL) return copy;
   copy = calloc(1, sizeof *copy);
   if (copy == NULL) return NULL;
   memcpy(copy->key, key, sizeof copy->key);
+  copy->bytes = bytes;
   copy->next = b->packed;
   b->packed = copy;
   return copy;
+}
+
+static bool has_room(milo_packed_copy *copy) {
+  if (copy->data == NULL && milo_memory_ask("a packed copy", copy->bytes, NULL) == MILO_OK)
+    copy->data = alloc_host(copy->bytes);
+  return copy->data != NULL;
 }
 
 // A copy is made when it is asked for twice at one version; once that has happened, at the first
@@ -202,13 +215,11 @@ const void *milo_buffer_packed(milo_buffer *b, const uint64_t key[MILO_PACK_KEY_
   const uint64_t version = milo_buffer_version(b);
   const void *result = NULL;
   pthread_mutex_lock(&b->lock);
-  milo_packed_copy *copy = find_copy(b, key);
+  milo_packed_copy *copy = find_copy(b, key, bytes);
   if (copy != NULL && copy->made == version) {
     result = copy->data;
   } else if (copy != NULL && (copy->data != NULL || copy->seen == version)) {
-    if (copy->data == NULL && milo_memory_ask("a packed copy", bytes, NULL) == MILO_OK)
-      copy->data = alloc_host(bytes);
-    if (copy->data != NULL) {
+    if (has_room(copy)) {
       pack(user, copy->data);
       copy->made = version;
     }
@@ -217,4 +228,28 @@ const void *milo_buffer_packed(milo_buffer *b, const uint64_t key[MILO_PACK_KEY_
   if (copy != NULL) copy->seen = version;
   pthread_mutex_unlock(&b->lock);
   return result;
+}
+
+size_t milo_buffer_wanted(milo_buffer *b, milo_packed_copy **out, size_t max) {
+  const uint64_t version = milo_buffer_version(b);
+  size_t count = 0;
+  pthread_mutex_lock(&b->lock);
+  for (milo_packed_copy *copy = b->packed; copy != NULL && count < max; copy = copy->next)
+    if (copy->seen == version) out[count++] = copy;
+  pthread_mutex_unlock(&b->lock);
+  return count;
+}
+
+void *milo_renew_begin(milo_buffer *b, milo_packed_copy *copy) {
+  pthread_mutex_lock(&b->lock);
+  copy->made = 0;
+  void *data = has_room(copy) ? copy->data : NULL;
+  pthread_mutex_unlock(&b->lock);
+  return data;
+}
+
+void milo_renew_end(milo_buffer *b, milo_packed_copy *copy) {
+  pthread_mutex_lock(&b->lock);
+  copy->renewed = true;
+  pthread_mutex_unlock(&b->lock);
 }

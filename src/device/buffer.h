@@ -13,7 +13,9 @@ typedef struct milo_packed_copy {
   struct milo_packed_copy *next;
   uint64_t key[MILO_PACK_KEY_WORDS];
   uint64_t seen, made;  // versions of the buffer when it was last asked for, and made; 0: never
-  void *data;           // 64-byte aligned; NULL: not made yet
+  bool renewed;         // holds what the buffer's next version will
+  size_t bytes;
+  void *data;  // 64-byte aligned; NULL: not made yet
 } milo_packed_copy;
 
 struct milo_buffer {
@@ -28,6 +30,17 @@ struct milo_buffer {
   pthread_mutex_t lock;          // of packed
   milo_packed_copy *packed;
 };
+
+// A run that changes a buffer may write its copies anew in the same pass over memory, so that what
+// asks for them next finds them there:
+//   milo_buffer_wanted  up to max of the copies that were asked for since the buffer last changed;
+//                       returns how many. They live as long as the buffer.
+//   milo_renew_begin    where to write; the copy is not there from now on. NULL: no memory.
+//   milo_renew_end      it was written: the next change of the buffer makes it the copy of what
+//                       the buffer then holds.
+size_t milo_buffer_wanted(milo_buffer *buffer, milo_packed_copy **out, size_t max);
+void *milo_renew_begin(milo_buffer *buffer, milo_packed_copy *copy);
+void milo_renew_end(milo_buffer *buffer, milo_packed_copy *copy);
 
 // The bytes of a buffer in host memory; NULL if they are elsewhere.
 static inline void *milo_buffer_host(const milo_buffer *buffer) { return buffer->data; }

@@ -160,6 +160,7 @@ static milo_gemm product_of(const milo_conv *v, const plan *p, const source *s) 
                  .k = depth_of(v),
                  .batch = p->merged ? 1 : p->chunk,
                  .a = v->weight,
+                 .packed_a = v->packed_weight,
                  .c_step = v->out_batch,
                  .ldc = (size_t)v->out_channel,
                  .c_dtype = v->out_dtype,
@@ -250,6 +251,15 @@ static void run_products(const milo_exec *exec, const milo_conv *v, const char *
 
 // ---- both ----
 
+bool milo_conv_packs(const milo_exec *exec, const milo_conv *v, milo_packed *out) {
+  if (is_empty(v) || depth_of(v) == 0 || v->groups > 1) return false;
+  const plan p = plan_of(v);
+  const source s = {v, &p, NULL, NULL};
+  const milo_gemm g = product_of(v, &p, &s);
+  *out = milo_packed_layout(exec, v->mode, MILO_LEFT, v->out, depth_of(v));
+  return milo_gemm_packs(exec, &g, MILO_LEFT);
+}
+
 size_t milo_conv_workspace_bytes(const milo_exec *exec, const milo_conv *v) {
   if (is_empty(v)) return 0;
   if (is_direct(v)) return milo_conv_direct_workspace_bytes(exec, v);
@@ -261,9 +271,13 @@ size_t milo_conv_workspace_bytes(const milo_exec *exec, const milo_conv *v) {
   for (int i = 0; i < 2; ++i) {
     p.chunk = i == 0 ? whole : last;
     if (p.chunk == 0) continue;
-    const milo_gemm g = product_of(v, &p, &s);
-    const size_t bytes = milo_gemm_workspace_bytes(exec, &g);
-    most = bytes > most ? bytes : most;
+    milo_gemm g = product_of(v, &p, &s);
+    for (int packed = 0; packed < 2; ++packed) {
+      static const milo_packed there;
+      g.packed_a = packed != 0 ? &there : NULL;
+      const size_t bytes = milo_gemm_workspace_bytes(exec, &g);
+      most = bytes > most ? bytes : most;
+    }
   }
   p.chunk = whole;
   return copies_bytes(&p) + taps_bytes(v) + most;

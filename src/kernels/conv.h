@@ -21,6 +21,8 @@ typedef struct milo_conv {
   ptrdiff_t x_batch, x_channel, x_axis[MILO_CONV_AXES];  // elements from one to the next
   // Row: output channel, of all groups; column: (c, k), row-major.
   milo_matrix weight;
+  // The weight packed ahead as a left operand (milo_conv_packs), or NULL.
+  const milo_packed *packed_weight;
   milo_matrix bias;  // rs from one to the next; dtype MILO_DTYPE_NONE: 0
   milo_dtype out_dtype;
   // Positions are contiguous. Where out_batch is the number of positions of an image, the batch
@@ -32,10 +34,13 @@ typedef struct milo_conv {
 // kernel are out of all proportion to the image.
 bool milo_conv_takes(const milo_conv *conv);
 
+// Would packing the weight ahead spare work? Then *out is its layout.
+bool milo_conv_packs(const milo_exec *exec, const milo_conv *conv, milo_packed *out);
+
 // Any of batch, groups, in, out, size, kernel, positions may be 0. out overlaps nothing that is
 // read. Results do not depend on the number of threads. workspace: milo_conv_workspace_bytes,
 // 64-byte aligned; the sizes depend on all of conv but the data pointers, which are taken from the
-// arguments.
+// arguments, and are enough whether the weight is packed ahead or not.
 void milo_conv_run(const milo_exec *exec, const milo_conv *conv, const void *x, const void *weight,
                    const void *bias, void *out, void *workspace);
 size_t milo_conv_workspace_bytes(const milo_exec *exec, const milo_conv *conv);

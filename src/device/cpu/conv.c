@@ -3,6 +3,7 @@
 #include "kernels/conv.h"
 
 #include "device/cpu/code.h"
+#include "device/cpu/copies.h"
 #include "ir/ops/geometry.h"
 
 enum { MERGE_POSITIONS = 64 };  // images of fewer are columns of one product together
@@ -11,11 +12,22 @@ typedef struct conv_step {
   milo_conv conv;
   milo_view x, weight, bias, out;
   bool has_bias;
+  bool keeps;          // the weight is a parameter, worth a packed copy
+  size_t input;        // which
+  milo_packed layout;  // of it
 } conv_step;
 
 static milo_status run_conv(const milo_cpu_run *run, const void *args) {
   const conv_step *a = args;
-  milo_conv_run(run->exec, &a->conv, milo_view_data(run, &a->x), milo_view_data(run, &a->weight),
+  milo_conv conv = a->conv;
+  milo_packed packed = a->layout;
+  if (a->keeps) {
+    milo_matrix weight = conv.weight;
+    weight.data = milo_view_data(run, &a->weight);
+    if (milo_copy_of(run, a->input, &weight, a->weight.offset, &packed))
+      conv.packed_weight = &packed;
+  }
+  milo_conv_run(run->exec, &conv, milo_view_data(run, &a->x), milo_view_data(run, &a->weight),
                 a->has_bias ? milo_view_data(run, &a->bias) : NULL, milo_view_data(run, &a->out),
                 run->workspace);
   return MILO_OK;
@@ -35,9 +47,9 @@ typedef struct problem {
   int64_t groups;
 } problem;
 
-static milo_conv conv_of(const problem *p) {
+static milo_conv conv_of(const milo_code *c, const problem *p) {
   const int64_t channels = p->x.dims[1], outputs = p->weight.dims[0];
-  milo_conv v = {.mode = MILO_NUMERIC_EXACT,
+  milo_conv v = {.mode = milo_code_numeric(c, p->weight.dtype, p->x.dtype),
                  .batch = (size_t)p->x.dims[0],
                  .groups = (size_t)p->groups,
                  .in = (size_t)(channels / p->groups),
@@ -65,7 +77,7 @@ static milo_conv conv_of(const problem *p) {
 // Adds the step; the result's memory is laid out as the step likes it. False: not here.
 static bool convolve(milo_code *c, const milo_op *op, const problem *p, milo_dtype dtype,
                      milo_view *out) {
-  milo_conv v = conv_of(p);
+  milo_conv v = conv_of(c, p);
   if (!milo_conv_takes(&v)) return false;
   const int64_t batch = p->x.dims[0], outputs = p->weight.dims[0];
   int64_t dims[MILO_MAX_RANK] = {batch, outputs}, positions = 1;
@@ -85,7 +97,10 @@ static bool convolve(milo_code *c, const milo_op *op, const problem *p, milo_dty
   v.out_dtype = dtype;
   v.out_batch = out->strides[0];
   v.out_channel = out->strides[1];
-  *a = (conv_step){v, p->x, p->weight, p->bias, *out, p->has_bias};
+  *a = (conv_step){.conv = v, .x = p->x, .weight = p->weight, .bias = p->bias, .out = *out};
+  a->has_bias = p->has_bias;
+  a->keeps = milo_code_is_parameter(c, &p->weight, &a->input) &&
+             milo_conv_packs(&c->device->exec, &v, &a->layout);
   milo_code_reads(c, &p->x);
   milo_code_reads(c, &p->weight);
   if (p->has_bias) milo_code_reads(c, &p->bias);

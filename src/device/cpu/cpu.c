@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "device/buffer.h"
 #include "device/cpu/code.h"
+#include "device/cpu/copies.h"
 #include "device/ref/ref.h"
 #include "kernels/blas.h"
 
@@ -227,6 +228,9 @@ static milo_status cpu_run(milo_device *device, const void *opaque, void *opaque
     MILO_TRY(code->steps[i].run(&run, code->steps[i].args));
     if (s->seconds) s->seconds[i] += milo_clock_s() - start;
   }
+  for (size_t i = 0; i < code->buffer_count; ++i)
+    if (code->buffers[i].place == MILO_PLACE_OUTPUT)
+      milo_renew_copies(&exec, outputs[code->buffers[i].index]);
   return MILO_OK;
 }
 

@@ -2,6 +2,7 @@
 // Matrix products: transposed and strided operands are read where they are, parameters from copies
 // in the layout of the kernels that their buffers keep.
 #include "device/cpu/code.h"
+#include "device/cpu/copies.h"
 
 typedef struct product {
   milo_gemm g;
@@ -13,17 +14,6 @@ typedef struct product {
       c_steps[MILO_MAX_RANK];
 } product;
 
-typedef struct filling {
-  const milo_exec *exec;
-  milo_packed *packed;
-  const milo_matrix *x;
-} filling;
-
-static void fill(void *user, void *out) {
-  const filling *f = user;
-  milo_packed_fill(f->exec, f->packed, f->x, out);
-}
-
 // The operand packed ahead, in *packed; NULL: it is not.
 static const milo_packed *packed_side(const milo_cpu_run *run, const product *p, milo_side side,
                                       milo_packed *packed) {
@@ -33,14 +23,7 @@ static const milo_packed *packed_side(const milo_cpu_run *run, const product *p,
   x.data = milo_view_data(run, v);
   *packed =
       milo_packed_layout(run->exec, p->g.mode, side, side == MILO_LEFT ? p->g.m : p->g.n, p->g.k);
-  // All that the copy's bytes depend on, beside the buffer's own.
-  const uint64_t key[MILO_PACK_KEY_WORDS] = {
-      (uintptr_t)packed->product, (uint64_t)side, packed->count,  packed->k,
-      (uint64_t)x.dtype,          (uint64_t)x.rs, (uint64_t)x.cs, (uint64_t)v->offset};
-  filling f = {run->exec, packed, &x};
-  packed->data =
-      milo_buffer_packed(run->inputs[p->inputs[side]], key, milo_packed_bytes(packed), fill, &f);
-  return packed->data != NULL ? packed : NULL;
+  return milo_copy_of(run, p->inputs[side], &x, v->offset, packed) ? packed : NULL;
 }
 
 static milo_status run_product(const milo_cpu_run *run, const void *args) {
@@ -75,10 +58,7 @@ static milo_status run_product(const milo_cpu_run *run, const void *args) {
 
 // Notes an operand that is one matrix for the whole batch, of an input that changes seldom.
 static void keep(const milo_code *c, product *p, milo_side side) {
-  const milo_cpu_buffer *b = &c->buffers[side == MILO_LEFT ? p->a.buffer : p->b.buffer];
-  const milo_role *roles = c->options->roles;
-  if (b->place != MILO_PLACE_INPUT || roles == NULL || roles[b->index] != MILO_ROLE_PARAMETER)
-    return;
+  if (!milo_code_is_parameter(c, side == MILO_LEFT ? &p->a : &p->b, &p->inputs[side])) return;
   const int64_t *steps = side == MILO_LEFT ? p->a_steps : p->b_steps;
   bool one = p->g.batch == 1 || (side == MILO_LEFT ? p->g.a_step : p->g.b_step) == 0;
   for (int i = 0; i < p->outer; ++i) one = one && (steps[i] == 0 || p->dims[i] == 1);
@@ -88,15 +68,6 @@ static void keep(const milo_code *c, product *p, milo_side side) {
   const milo_dtype packed = milo_exec_product(&c->device->exec, p->g.mode)->packed;
   const bool wider = own != MILO_FP32 && other == MILO_FP32 && packed == MILO_FP32;
   p->keeps[side] = one && !wider && milo_gemm_packs(&c->device->exec, &p->g, side);
-  p->inputs[side] = b->index;
-}
-
-// The mode asked for, where the processor's row of it reads these operands.
-static milo_numeric mode_for(const milo_code *c, const milo_view *a, const milo_view *b) {
-  const milo_product *row = milo_exec_product(&c->device->exec, c->options->numeric);
-  const bool reads = row->sum == MILO_FP32 && milo_product_packer(row, a->dtype) != NULL &&
-                     milo_product_packer(row, b->dtype) != NULL;
-  return reads ? c->options->numeric : MILO_NUMERIC_EXACT;
 }
 
 // A run may find the sides packed or not.
@@ -125,7 +96,7 @@ static void multiply(milo_code *c, const milo_op *op, milo_view a, milo_view b, 
   p->a = a;
   p->b = b;
   p->c = out;
-  p->g = (milo_gemm){.mode = mode_for(c, &a, &b),
+  p->g = (milo_gemm){.mode = milo_code_numeric(c, a.dtype, b.dtype),
                      .m = (size_t)out.dims[r - 2],
                      .n = (size_t)out.dims[r - 1],
                      .k = (size_t)a.dims[r - 1],
