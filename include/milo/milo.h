@@ -149,6 +149,19 @@ MILO_API int milo_ctx_threads(const milo_ctx *ctx);
    bounds generation, which reads each weight once a token. Takes 256 MiB and less than a second. */
 MILO_API MILO_MUST_USE milo_status milo_ctx_read_speed(milo_ctx *ctx, double *out_bytes_per_second);
 
+/* One way to multiply matrices on the cpu device. Strings live as long as the library. */
+typedef struct milo_cpu_row {
+  const char *mode; /* how operands are read: "exact" (as fp32), "bf16", "int8" */
+  const char *name; /* "avx512_bf16" */
+  bool available;   /* the processor has what it needs, and cpu_mask allows it */
+  bool chosen;      /* products of the mode use it; without one they are exact */
+  double gops;      /* 1e9 additions and multiplications a second on one core, operands in its L1
+                       cache, measured once a process; 0: not available */
+} milo_cpu_row;
+
+/* Copies up to max rows to out, returns how many there are. */
+MILO_API size_t milo_ctx_cpu_rows(const milo_ctx *ctx, milo_cpu_row *out, size_t max);
+
 /* Name as MIL spells it ("fp16"); NULL for an invalid value. Bits of one element; 0 for strings. */
 MILO_API const char *milo_dtype_name(milo_dtype dtype);
 MILO_API size_t milo_dtype_bits(milo_dtype dtype);

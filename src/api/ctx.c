@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/option_struct.h"
+#include "kernels/calibrate.h"
 #include "kernels/read_speed.h"
 
 enum { MAX_THREADS = 1024 };
@@ -105,6 +106,22 @@ milo_status milo_ctx_read_speed(milo_ctx *ctx, double *out_bytes_per_second) {
                                   : milo_memory_fail("a measurement", BLOCK, diag);
   milo_buffer_release(block);
   return status;
+}
+
+size_t milo_ctx_cpu_rows(const milo_ctx *ctx, milo_cpu_row *out, size_t max) {
+  const unsigned caps = ctx->host.cpu_caps;
+  size_t count = 0;
+  for (; milo_product_variants[count] != NULL; count++) {
+    const milo_product *row = milo_product_variants[count];
+    if (count >= max) continue;
+    const bool available = (row->caps & ~caps) == 0;
+    out[count] = (milo_cpu_row){.mode = milo_numeric_name(row->mode),
+                                .name = row->name,
+                                .available = available,
+                                .chosen = milo_product_choose(row->mode, caps) == row,
+                                .gops = available ? milo_product_rate(row) : 0};
+  }
+  return count;
 }
 
 void milo_free(void *memory) { free(memory); }

@@ -28,6 +28,7 @@ static const struct {
     {"amx_bf16", MILO_CPU_AMX_BF16},
     {"amx_int8", MILO_CPU_AMX_INT8},
     {"neon", MILO_CPU_NEON},
+    {"avx_vnni", MILO_CPU_AVX_VNNI},
 };
 enum { NAME_COUNT = sizeof names / sizeof names[0] };
 
@@ -51,6 +52,7 @@ static const struct {
     {MILO_CPU_AVX512, 7, 0, EBX, 31, SAVED_AVX512},  // VL
     {MILO_CPU_AVX512_VNNI, 7, 0, ECX, 11, SAVED_AVX512},
     {MILO_CPU_AVX512_BF16, 7, 1, EAX, 5, SAVED_AVX512},
+    {MILO_CPU_AVX_VNNI, 7, 1, EAX, 4, SAVED_AVX},
     {MILO_CPU_AMX_BF16, 7, 0, EDX, 24, SAVED_TILES},  // tiles
     {MILO_CPU_AMX_BF16, 7, 0, EDX, 22, SAVED_TILES},
     {MILO_CPU_AMX_INT8, 7, 0, EDX, 24, SAVED_TILES},

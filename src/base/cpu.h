@@ -16,6 +16,7 @@ typedef enum milo_cpu_caps {
   MILO_CPU_AMX_BF16 = 1 << 6,
   MILO_CPU_AMX_INT8 = 1 << 7,
   MILO_CPU_NEON = 1 << 8,
+  MILO_CPU_AVX_VNNI = 1 << 9,
 } milo_cpu_caps;
 
 unsigned milo_cpu_detect(void);

@@ -7,6 +7,7 @@
 #include "kernels/gemm.h"
 
 #include "kernels/blas.h"
+#include "kernels/calibrate.h"
 #include "kernels/convert.h"
 #include "kernels/epilogue.h"
 #include "kernels/packed.h"
@@ -311,11 +312,12 @@ void milo_gemm_run(const milo_exec *exec, const milo_gemm *g, const void *a, con
 milo_exec milo_exec_select(unsigned caps, milo_pool *pool) {
   milo_exec exec = {.rows = milo_rows_select(caps), .pool = pool};
   for (int mode = 0; mode < MILO_NUMERIC_COUNT; ++mode)
-    exec.products[mode] = milo_product_select((milo_numeric)mode, caps);
+    exec.products[mode] = milo_product_choose((milo_numeric)mode, caps);
   return exec;
 }
 
 const milo_product *milo_exec_product(const milo_exec *exec, milo_numeric mode) {
   const milo_product *product = exec->products[mode];
-  return product != NULL ? product : exec->products[MILO_NUMERIC_EXACT];
+  return product != NULL && product->sum == MILO_FP32 ? product
+                                                      : exec->products[MILO_NUMERIC_EXACT];
 }

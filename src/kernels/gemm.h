@@ -18,14 +18,14 @@ typedef void milo_sgemm_fn(int order, int transpose_a, int transpose_b, int m, i
 // BLAS is to be used where it can (kernels/blas.h).
 typedef struct milo_exec {
   const milo_rows *rows;
-  const milo_product *products[MILO_NUMERIC_COUNT];  // NULL: the processor has no row of the mode
+  const milo_product *products[MILO_NUMERIC_COUNT];  // NULL: the mode's products are exact
   milo_pool *pool;
   milo_sgemm_fn *sgemm;
 } milo_exec;
 
-// The best rows that caps allow, without BLAS.
+// The best rows that caps allow (kernels/calibrate.h), without BLAS.
 milo_exec milo_exec_select(unsigned caps, milo_pool *pool);
-// The row that a product of this mode uses: exact where the mode has none.
+// The row that a milo_gemm of this mode uses: exact where the mode has none, or sums integers.
 const milo_product *milo_exec_product(const milo_exec *exec, milo_numeric mode);
 
 // An operand: fp32, fp16 or bf16; row i, column j at data + (i * rs + j * cs) elements. Strides may

@@ -3,14 +3,10 @@
 
 #include <assert.h>
 
-enum { PANEL_UNITS = 6144 };  // of a right panel: depth x nr units stay in L1
-
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t divide_up(size_t n, size_t d) { return (n + d - 1) / d; }
 
-size_t milo_packing_depth(const milo_product *product) {
-  return PANEL_UNITS / product->nr * product->group;
-}
+size_t milo_packing_depth(const milo_product *product) { return product->depth; }
 
 milo_packing milo_packing_left(const milo_product *product, size_t m, size_t k,
                                const milo_matrix *a, const void *data) {

@@ -8,8 +8,12 @@
 // side: unit q of all of them, then unit q + 1. With w the panel's width, element p (depth) of row
 // or column j is number p % group of unit
 //     (j / w) * panel + (p / group) * w + j % w
-// where panel is the number of units from one panel to the next. What is missing at the end of the
-// depth and in the last panel is 0, and is multiplied: an infinity there would give NaN.
+// where panel is the number of units from one panel to the next. Rows that multiply whole tiles at
+// a time have other left sides: left_units units of a row lie side by side, and depths are filled
+// up to a multiple of them, so that with d = left_units unit q of row j is number
+//     (j / w) * panel + q / d * d * w + j % w * d + q % d
+// What is missing at the end of the depth and in the last panel is 0, and is multiplied: an
+// infinity there would give NaN.
 #ifndef MILO_KERNELS_PRODUCT_H
 #define MILO_KERNELS_PRODUCT_H
 
@@ -23,9 +27,11 @@ typedef enum milo_numeric {
   MILO_NUMERIC_COUNT,
 } milo_numeric;
 
+const char *milo_numeric_name(milo_numeric mode);  // "exact"
+
 // Packs x[p * rs + j * cs], 0 <= p < k, 0 <= j < n, elements of the packer's type, into panels of w
-// columns (w: mr or nr), panel units apart. Writes round_up(n, w) columns of ceil(k / group) units
-// each, nothing else. Any strides.
+// columns (w: mr for the left side, nr for the right one), panel units apart. Writes
+// round_up(n, w) columns of milo_product_units each, nothing else. Any strides.
 typedef void milo_pack_fn(void *out, size_t panel, const void *x, size_t k, size_t n, ptrdiff_t rs,
                           ptrdiff_t cs, size_t w);
 
@@ -35,6 +41,9 @@ typedef struct milo_product {
   milo_numeric mode;
   milo_dtype packed, sum;  // elements of packed operands; of sums
   size_t mr, nr, group;
+  size_t left_units;  // see above; 1 or more
+  uint8_t left_bias;  // is added to the left side's int8, which then are unsigned: 0 or 128
+  size_t depth;       // of a block: what the tile reads of a right panel stays in L1
 
   // By element type of the source; NULL where the mode has no way to read it.
   milo_pack_fn *pack_fp32, *pack_fp16, *pack_bf16, *pack_int8;
@@ -65,7 +74,8 @@ extern const milo_product *const milo_product_variants[];
 const milo_product *milo_product_select(milo_numeric mode, unsigned caps);
 
 static inline size_t milo_product_units(const milo_product *product, size_t k) {
-  return (k + product->group - 1) / product->group;
+  const size_t units = (k + product->group - 1) / product->group, step = product->left_units;
+  return (units + step - 1) / step * step;
 }
 // NULL: the row cannot read this type.
 milo_pack_fn *milo_product_packer(const milo_product *product, milo_dtype source);

@@ -19,6 +19,11 @@ const milo_product *const milo_product_variants[] = {
     &milo_product_avx2,
     &milo_product_avx512,
     &milo_product_avx512_bf16,
+    &milo_product_amx_bf16,
+    &milo_product_avx2_int8,
+    &milo_product_avx_vnni,
+    &milo_product_avx512_vnni,
+    &milo_product_amx_int8,
 #endif
     NULL,
 };
@@ -37,6 +42,11 @@ const milo_product *milo_product_select(milo_numeric mode, unsigned caps) {
     if (row->mode == mode && (row->caps & ~caps) == 0) best = row;
   }
   return best;
+}
+
+const char *milo_numeric_name(milo_numeric mode) {
+  static const char *const names[MILO_NUMERIC_COUNT] = {"exact", "bf16", "int8"};
+  return names[mode];
 }
 
 milo_pack_fn *milo_product_packer(const milo_product *product, milo_dtype source) {

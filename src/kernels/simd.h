@@ -45,15 +45,24 @@
 
 // VW: lanes. MR, NR: rows and columns of a matrix tile that stays in registers.
 #if MILO_SIMD == 1
-enum { VW = 8, MR = 6 };
+enum { VW = 8, ROOM = 6 };
 #elif MILO_SIMD == 2
-enum { VW = 16, MR = 12 };
+enum { VW = 16, ROOM = 12 };
 #elif MILO_NEON
-enum { VW = 4, MR = 8 };
+enum { VW = 4, ROOM = 8 };
 #else
-enum { VW = 4, MR = 4 };
+enum { VW = 4, ROOM = 4 };
 #endif
+#ifdef MILO_MR
+enum { MR = MILO_MR };
+#else
+enum { MR = ROOM };
+#endif
+#ifdef MILO_NR
+enum { NR = MILO_NR };
+#else
 enum { NR = 2 * VW };
+#endif
 
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));

@@ -98,6 +98,17 @@ check "info --json" "$milo" info --json block.mil
 json "info --json lists the weights" "len(j['functions'][0]['weights']) == 7"
 json "info --json has shapes" "j['functions'][0]['inputs'][0]['shape'] == [1, 16, 1, 8]"
 
+check "info --cpu" "$milo" info --cpu
+prints "matrix products"
+check "info --cpu --json" "$milo" info --cpu --json
+json "one exact row is chosen" "sum(p['chosen'] and p['mode'] == 'exact' for p in j['products']) == 1"
+json "at most one row a mode is chosen, an available one" \
+  "all(p['gops'] > 0 and [q['chosen'] and q['mode'] == p['mode'] for q in j['products']].count(True) == 1 for p in j['products'] if p['chosen'])"
+check "info --cpu masked" "$milo" info --cpu --json --cpu-mask none
+json "a mask leaves what every processor has" "[p['row'] for p in j['products'] if p['available']] == ['generic']"
+check "info of nothing is refused" bash -c "'$milo' info >/dev/null 2>&1; [ \$? = 2 ]"
+check "info of a file and the processor is refused" bash -c "'$milo' info --cpu twice.mil >/dev/null 2>&1; [ \$? = 2 ]"
+
 for device in ref cpu; do
   check "run on $device" "$milo" run twice.mil --input x=x.npy --random 1 --device $device -o out_$device/deep
   prints "y: tensor<fp32, [2, 3]>"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// milo info: what is in a MIL text.
+// milo info: what is in a MIL text; how this processor multiplies matrices.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,20 +143,71 @@ static int print_program(const milo_program *program, const char *path, bool jso
   return finish_stdout();
 }
 
+static void json_rows(const milo_ctx *ctx, const milo_cpu_row *rows, size_t count) {
+  printf("{\"cpu\": ");
+  json_string(stdout, milo_ctx_cpu(ctx));
+  printf(", \"threads\": %d, \"products\": [", milo_ctx_threads(ctx));
+  for (size_t i = 0; i < count; i++) {
+    const milo_cpu_row *r = &rows[i];
+    printf("%s{\"mode\": \"%s\", \"row\": \"%s\", \"available\": %s, \"chosen\": %s, \"gops\": ",
+           i > 0 ? ", " : "", r->mode, r->name, r->available ? "true" : "false",
+           r->chosen ? "true" : "false");
+    json_number(stdout, r->gops);
+    putchar('}');
+  }
+  puts("]}");
+}
+
+static int print_cpu(const milo_ctx *ctx, bool json) {
+  const size_t count = milo_ctx_cpu_rows(ctx, NULL, 0);
+  milo_cpu_row *rows = calloc(count + 1, sizeof *rows);
+  if (rows == NULL) return fail_text("out of memory");
+  milo_ctx_cpu_rows(ctx, rows, count);
+  if (json) {
+    json_rows(ctx, rows, count);
+  } else {
+    printf("instruction sets  %s\nthreads           %d\n", milo_ctx_cpu(ctx),
+           milo_ctx_threads(ctx));
+    printf("matrix products, in 1e9 additions and multiplications a second on one core:\n");
+    for (size_t i = 0; i < count; i++) {
+      printf("  %-6s %-12s", rows[i].mode, rows[i].name);
+      if (rows[i].available)
+        printf(" %8.1f%s\n", rows[i].gops, rows[i].chosen ? "  chosen" : "");
+      else
+        puts("        -  not on this processor, or masked");
+    }
+  }
+  free(rows);
+  return finish_stdout();
+}
+
 int cmd_info(int argc, char **argv) {
   static const command cmd = {
       "info",
-      "info FILE.mil",
-      "List functions, their inputs and outputs, operations by count, and weights.",
-      "  milo info model.mil\n  milo info --json model.mil\n",
-      1,
+      "info FILE.mil | info --cpu",
+      "List functions, their inputs and outputs, operations by count, and weights; or which "
+      "kernels\n"
+      "multiply matrices on this processor, and how fast they are.",
+      "  milo info model.mil\n  milo info --json model.mil\n  milo info --cpu\n",
+      0,
       1};
-  static const option none[] = {{NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
+  bool cpu = false;
+  const option options[] = {
+      {"--cpu", NULL, OPTION_FLAG, &cpu, NULL, "the rows of kernels for matrix products, by mode"},
+      {NULL, NULL, OPTION_FLAG, NULL, NULL, NULL}};
   common_options common = {0};
   int args, code;
-  if (!options_parse(&cmd, none, &common, argc, argv, &args, &code)) return code;
+  if (!options_parse(&cmd, options, &common, argc, argv, &args, &code)) return code;
+  if (cpu == (args > 0))
+    return usage_error(&cmd, cpu ? "there are too many arguments: --cpu takes no file"
+                                 : "an argument is missing: FILE.mil or --cpu");
   milo_ctx *ctx = open_ctx(&common);
   if (ctx == NULL) return EXIT_FAILED;
+  if (cpu) {
+    code = print_cpu(ctx, common.json);
+    milo_ctx_destroy(ctx);
+    return code;
+  }
   char *text = NULL;
   size_t bytes;
   milo_program *program = NULL;

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// Products of bytes with AMX: tiles of 16 x 16 int32 sums, fours of int8 multiplied into them.
+#if defined(__x86_64__)
+#define MILO_SIMD 2
+#define MILO_TARGET "amx-tile,amx-int8,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+#define MILO_MODE 2
+#define MILO_TILE_DP _tile_dpbssd
+#define MILO_PRODUCT milo_product_amx_int8
+#define MILO_PRODUCT_NAME "amx_int8"
+#define MILO_PRODUCT_CAPS \
+  (MILO_CPU_AMX_INT8 | MILO_CPU_AVX512 | MILO_CPU_AVX2 | MILO_CPU_FMA | MILO_CPU_F16C)
+#include "kernels/variant_tiles.h"
+#else
+typedef int milo_no_amx_int8;  // ISO C forbids an empty file
+#endif
