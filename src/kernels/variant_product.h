@@ -50,6 +50,14 @@ FN void micro(const int rows, const int vectors, size_t k, const float *a, ptrdi
 #define ZERO(i) s0[i] = s1[i] = vset(0.0f);
   ROWS(ZERO)
 #undef ZERO
+  // What is added to, or written, comes while the products run.
+#define FETCH(i)                                              \
+  if (rows > i) {                                             \
+    __builtin_prefetch(c + i * ldc, 1);                       \
+    if (vectors > 1) __builtin_prefetch(c + i * ldc + VW, 1); \
+  }
+  ROWS(FETCH)
+#undef FETCH
 #if MILO_LEFT_BIAS
   // 128 times the sums of the right side's columns, which are too much.
   const vf bias = (vf)(vseti(0) | (int32_t)0x80808080);

@@ -32,7 +32,7 @@ TARGET static void configure(void) {
     config.row_bytes[i] = SIDE * 4;
     config.rows[i] = SIDE;
   }
-  SYNC();
+  __asm__ volatile("" : : "r"(&config) : "memory");
   _tile_loadconfig(&config);
 }
 
