@@ -4,11 +4,13 @@
 #include "model/stored.h"
 
 #include <milo/milo.h>
+#include <unistd.h>
 
 #include "base/rng.h"
 #include "device/buffer.h"
 #include "model/blocks.h"
 #include "model/model.h"
+#include "model/safetensors.h"
 #include "tap.h"
 
 enum { SEQ = 300, VOCAB = 51, READ = 280 };
@@ -381,6 +383,41 @@ static void test_types_show(void) {
   milo_model_destroy(model);
 }
 
+// A file holds tensors in the types that they are stored in, scales beside them.
+static void test_file(void) {
+  static milo_named_tensor tensors[64];
+  const milo_model_config config = config_of(1);
+  milo_model *model = make_model(&config), *other = make_model(&config);
+  CHECK(milo_model_store(ctx, model, MILO_INT8, 2) == MILO_OK);
+  CHECK(milo_model_store(ctx, other, MILO_INT8, 2) == MILO_OK);
+  const size_t count = model->params.count;
+  if (!CHECK(count <= 64)) return;
+  for (size_t i = 0; i < count; i++) {
+    const milo_parameter *p = &model->params.items[i];
+    tensors[i] = (milo_named_tensor){p->name, p->type.dtype, p->type.rank, {0}, p->buffer};
+    memcpy(tensors[i].dims, p->type.dims, sizeof tensors[i].dims);
+    CHECK(milo_buffer_clear(other->params.items[i].buffer) == MILO_OK);
+  }
+  char path[64];
+  snprintf(path, sizeof path, "/tmp/milo-stored-%ld.safetensors", (long)getpid());
+  milo_safetensors *file = NULL;
+  CHECK(milo_safetensors_write(path, NULL, 0, tensors, count, NULL) == MILO_OK);
+  CHECK(milo_safetensors_open(path, NULL, &file) == MILO_OK);
+  for (size_t i = 0; file && i < count; i++) {
+    const milo_parameter *p = &model->params.items[i], *q = &other->params.items[i];
+    CHECK(milo_safetensors_read(file, q->name, &q->type, q->buffer, NULL) == MILO_OK);
+    CHECK(memcmp(milo_buffer_host(p->buffer), milo_buffer_host(q->buffer),
+                 milo_buffer_bytes(p->buffer)) == 0);
+  }
+  const char *const name = "model.layers.1.mlp.up_proj.weight_scale";
+  const milo_stored_tensor *scale = file ? milo_safetensors_find(file, name) : NULL;
+  CHECK(scale && scale->type.dtype == MILO_FP32 && scale->type.dims[1] == 12);
+  milo_safetensors_close(file);
+  CHECK(unlink(path) == 0);
+  milo_model_destroy(model);
+  milo_model_destroy(other);
+}
+
 // ---- what is refused ----
 
 static void set_weight(milo_model *model, float value) {
@@ -436,6 +473,7 @@ int main(void) {
   RUN(test_products);
   RUN(test_cache);
   RUN(test_types_show);
+  RUN(test_file);
   RUN(test_refused);
   milo_ctx_destroy(ctx);
   return tap_done();
