@@ -56,5 +56,5 @@ const milo_product *milo_product_choose(milo_numeric mode, unsigned caps) {
   const milo_product *row = milo_product_select(mode, caps);
   if (mode == MILO_NUMERIC_EXACT || row == NULL || row->sum != MILO_FP32) return row;
   const milo_product *exact = milo_product_select(MILO_NUMERIC_EXACT, caps);
-  return milo_product_rate(row) >= milo_product_rate(exact) ? row : NULL;
+  return milo_product_rate(row) >= 0.85 * milo_product_rate(exact) ? row : NULL;
 }

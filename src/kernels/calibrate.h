@@ -13,9 +13,11 @@
 double milo_product_rate(const milo_product *row);
 
 // The row for a mode: among the exact ones, and among those of any other mode, the last of the
-// table that caps allow; NULL if there is none, or if it is slower than the exact row that reads
-// the same operands with more digits. Rows of one mode are not raced against each other: results
-// would have other bits from one process to the next where two are nearly as fast.
+// table that caps allow; NULL if there is none, or if it is clearly slower than the exact row,
+// which reads the same operands with more digits: at less than 0.85 of its rate, which lies between
+// the rates of all processors seen, so that each process of a machine takes the same. Rows of one
+// mode are not raced against each other: results would have other bits from one process to the next
+// where two are nearly as fast.
 const milo_product *milo_product_choose(milo_numeric mode, unsigned caps);
 
 #endif

@@ -80,8 +80,6 @@ void milo_beside_queue_destroy(milo_beside_queue *q) {
   free(q);
 }
 
-milo_device *milo_beside_queue_device(const milo_beside_queue *q) { return q->device; }
-
 uint64_t milo_beside_queue_run(milo_beside_queue *q, milo_run *run, milo_buffer *const *inputs,
                                size_t count, milo_buffer *output) {
   entry e = {.run = run, .output = output};

@@ -15,7 +15,6 @@ typedef struct milo_beside_queue milo_beside_queue;
 MILO_MUST_USE milo_status milo_beside_queue_create(milo_device *device, bool inline_too,
                                                    milo_diag *diag, milo_beside_queue **out);
 void milo_beside_queue_destroy(milo_beside_queue *queue);  // waits; NULL allowed
-milo_device *milo_beside_queue_device(const milo_beside_queue *queue);
 
 // Hands over an execution of run (of the queue's device) with these inputs and one output; buffers
 // are borrowed until it is done. Waits while many are waiting. Its number: 1, 2, ...

@@ -9,8 +9,6 @@ milo_loss_scale milo_loss_scale_begin(double option) {
   return (milo_loss_scale){.factor = fabs(option), .dynamic = option < 0};
 }
 
-bool milo_loss_scale_used(const milo_loss_scale *s) { return s->dynamic || s->factor != 1; }
-
 bool milo_loss_scale_may_skip(const milo_loss_scale *s) {
   if (s->dynamic) return s->factor > 1;
   return s->factor != 1 && s->in_a_row < MILO_LOSS_SCALE_PATIENCE;

@@ -27,8 +27,6 @@ typedef struct milo_loss_scale {
 // option: milo_train_options.loss_scale, completed: 1 none, above 0 a constant factor, negative:
 // dynamic, beginning at its magnitude.
 milo_loss_scale milo_loss_scale_begin(double option);
-// Gradients are scaled at all.
-bool milo_loss_scale_used(const milo_loss_scale *scale);
 // A step's gradients are not finite: may it be skipped? Not without scaling; not when a dynamic
 // factor is at 1 already, or PATIENCE steps were skipped in a row: the run has diverged then.
 bool milo_loss_scale_may_skip(const milo_loss_scale *scale);

@@ -105,14 +105,6 @@ int64_t milo_ref_add(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uin
 int64_t milo_ref_sub(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
 int64_t milo_ref_mul(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
 
-void milo_ref_strides(const milo_ref_tensor *t, int64_t *strides) {
-  int64_t stride = 1;
-  for (int axis = t->rank - 1; axis >= 0; --axis) {
-    strides[axis] = stride;
-    stride *= t->dims[axis];
-  }
-}
-
 void milo_ref_coords(const milo_ref_tensor *t, size_t i, int64_t *coords) {
   for (int axis = t->rank - 1; axis >= 0; --axis) {
     coords[axis] = (int64_t)(i % (size_t)t->dims[axis]);

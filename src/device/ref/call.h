@@ -50,8 +50,6 @@ int64_t milo_ref_add(int64_t a, int64_t b);
 int64_t milo_ref_sub(int64_t a, int64_t b);
 int64_t milo_ref_mul(int64_t a, int64_t b);
 
-// Row-major strides in elements.
-void milo_ref_strides(const milo_ref_tensor *t, int64_t *strides);
 void milo_ref_coords(const milo_ref_tensor *t, size_t i, int64_t *coords);
 size_t milo_ref_index(const milo_ref_tensor *t, const int64_t *coords);
 // Element of x, whose shape broadcasts to out's, that belongs to element i of out.
