@@ -34,7 +34,8 @@ static milo_status compile_all(milo_forward *f, milo_device *device, size_t batc
   MILO_TRY(milo_run_build(device, program, status, func, &layer_options, diag, &f->layer));
   const milo_head_buffers buffers = {
       .x = f->x[c->layers % 2], .target = f->targets, .losses = f->losses};
-  return milo_head_create(device, f->model, f->rows, &buffers, false, 0, MILO_PRECISION_FP32, diag, &f->head);
+  return milo_head_create(device, f->model, f->rows, &buffers, false, 0, MILO_PRECISION_FP32, diag,
+                          &f->head);
 }
 
 static milo_status fill(milo_forward *f, milo_device *device, size_t batch, size_t seq,
