@@ -719,6 +719,98 @@ static void test_donated(void) {
                 "T[9,70] y", one, 1);
 }
 
+// Results of a move have the bits of what was moved, whatever they stand for (numbers that went
+// through arithmetic lose those of a NaN), apart from the input and over it. An index that is
+// outside the axis changes nothing.
+static void check_append(const char *dtype, int64_t outer, int64_t dim, int64_t inner,
+                         int64_t count) {
+  char inputs[160], body[200], results[80];
+  snprintf(inputs, sizeof inputs, "T[%lld,%lld,%lld] x, int32[%lld] i, T[%lld,%lld,%lld] u",
+           (long long)outer, (long long)dim, (long long)inner, (long long)count, (long long)outer,
+           (long long)count, (long long)inner);
+  snprintf(results, sizeof results, "T[%lld,%lld,%lld] y", (long long)outer, (long long)dim,
+           (long long)inner);
+  snprintf(body, sizeof body,
+           "tensor<T, [%lld,%lld,%lld]> y = scatter(data = x, indices = i, updates = u, axis = "
+           "int32(1), mode = string(\"update\"));",
+           (long long)outer, (long long)dim, (long long)inner);
+  milo_diag diag = {0};
+  milo_device *cpu;
+  const milo_host host = {.pool = pools[2], .cpu_caps = milo_cpu_detect()};
+  tensors in, got, wanted, before;
+  parse(inputs, dtype, &in);
+  parse(results, dtype, &got);
+  parse(results, dtype, &wanted);
+  parse(results, dtype, &before);
+  fill(&in, 3, false, 2 * dim);
+  fill(&wanted, 3, false, 2);
+  fill(&before, 3, false, 2);
+  int32_t *indices = milo_buffer_host(in.buffers[1]);
+  for (int64_t i = 0; i < count; i++) indices[i] -= (int32_t)dim;  // from -dim to dim - 1
+  for (int k = 0; k < 3; k += 2) {
+    unsigned char *bytes = milo_buffer_host(in.buffers[k]);
+    for (size_t i = 0; i < milo_type_bytes(&in.types[k]); i++)
+      bytes[i] = (unsigned char)milo_rng_below(5, (uint64_t)k, i, 256) | (i % 6 < 4 ? 0x7c : 0);
+  }
+  // By hand: rows of bytes.
+  const size_t row = (size_t)inner * milo_dtype_bits(in.types[0].dtype) / 8;
+  const size_t bytes = milo_type_bytes(&in.types[0]);
+  char *x = milo_buffer_host(in.buffers[0]), *y = milo_buffer_host(wanted.buffers[0]);
+  const char *u = milo_buffer_host(in.buffers[2]);
+  memcpy(milo_buffer_host(before.buffers[0]), x, bytes);
+  memcpy(y, x, bytes);
+  for (int64_t o = 0; o < outer; o++)
+    for (int64_t i = 0; i < count; i++) {
+      const int64_t at = indices[i] < 0 ? indices[i] + dim : indices[i];
+      memcpy(y + (size_t)(o * dim + at) * row, u + (size_t)(o * count + i) * row, row);
+    }
+  milo_program *program = program_of(&in, body, dtype, &got, &diag);
+  if (CHECK(program != NULL) && CHECK(milo_device_open("cpu", &host, &diag, &cpu) == MILO_OK)) {
+    const milo_func *func = milo_program_find_func(program, NULL);
+    bool good = CHECK(run_on(cpu, func, &in, &got, &diag) == MILO_OK) &&
+                CHECK(same_bits(&got, &wanted)) &&
+                CHECK(memcmp(x, milo_buffer_host(before.buffers[0]), bytes) == 0);
+    static const milo_alias over[] = {{0, 0}};
+    const milo_executable_options options = {.aliases = over, .alias_count = 1};
+    milo_run *executable;
+    if (CHECK(milo_run_compile(cpu, func, &options, &diag, &executable) == MILO_OK)) {
+      const int32_t last = indices[count - 1], outside[] = {(int32_t)dim, (int32_t)-dim - 1};
+      for (int k = 0; k < 2; k++) {
+        milo_diag wrong = {0};
+        indices[count - 1] = outside[k];
+        good &=
+            CHECK(milo_run_execute(executable, in.buffers, in.buffers, &wrong) == MILO_ERR_INVALID);
+        good &= CHECK(strstr(milo_diag_text(&wrong), "outside the axis") != NULL);
+        good &= CHECK(memcmp(x, milo_buffer_host(before.buffers[0]), bytes) == 0);
+        milo_diag_deinit(&wrong);
+      }
+      indices[count - 1] = last;
+      good &= CHECK(milo_run_execute(executable, in.buffers, in.buffers, &diag) == MILO_OK);
+      good &= CHECK(memcmp(x, y, bytes) == 0);
+      milo_run_destroy(executable);
+    }
+    if (!good) printf("# %s [%s] %s\n", dtype, inputs, milo_diag_text(&diag));
+    release(&got);
+    milo_device_close(cpu);
+  }
+  release(&in);
+  release(&wanted);
+  release(&before);
+  milo_program_destroy(program);
+  milo_diag_deinit(&diag);
+}
+
+static void test_append(void) {
+  static const char *const types[] = {"fp16", "bf16", "fp32", "fp64", "int32"};
+  for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+    check_append(types[t], 1, 1, 1, 1);
+    check_append(types[t], 3, 7, 1, 5);
+    check_append(types[t], 12, 33, 64, 1);  // a cache of keys
+    check_append(types[t], 2, 9, 67, 20);   // indices repeat: the last one stays
+    check_append(types[t], 1, 5, 1031, 3);
+  }
+}
+
 static void test_bad_indices(void) {
   static const struct {
     const char *inputs, *body, *results, *wanted;
@@ -769,6 +861,7 @@ int main(void) {
   RUN(test_moves);
   RUN(test_composites);
   RUN(test_donated);
+  RUN(test_append);
   RUN(test_bad_indices);
   for (int threads = 1; threads <= MAX_THREADS; threads++) milo_pool_destroy(pools[threads]);
   return tap_done();

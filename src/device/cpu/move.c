@@ -166,12 +166,13 @@ bool milo_emit_gather(milo_code *c, const milo_op *op) {
   return true;
 }
 
-// ---- scatter, modes add and update ----
+// ---- scatter: update moves elements of any size, add takes fp32 ----
 
 typedef struct scatter {
-  milo_view data, indices, updates, out;  // dense, fp32 but for indices
+  milo_view data, indices, updates, out;  // dense
   const milo_op *op;
   size_t outer, dim, count, inner, columns;  // columns of a task
+  size_t bytes;                              // of an element
   bool replace;                              // mode update
 } scatter;
 
@@ -179,8 +180,8 @@ typedef struct scatter_job {
   const scatter *a;
   const milo_rows *kernels;
   const void *indices;
-  const float *data, *updates;
-  float *out;
+  const char *data, *updates;
+  char *out;
 } scatter_job;
 
 // A range of columns of all rows: updates go in one after another, in order.
@@ -191,17 +192,20 @@ static void scatter_task(void *user, size_t t, int worker) {
   const size_t across = (a->inner + a->columns - 1) / a->columns;
   const size_t outer = t / across, j = t % across * a->columns;
   const size_t n = a->inner - j < a->columns ? a->inner - j : a->columns;
-  float *out = w->out + outer * a->dim * a->inner + j;
+  const size_t pitch = a->inner * a->bytes, wide = n * a->bytes;
+  const size_t begin = outer * a->dim * pitch + j * a->bytes;
+  const char *from = w->updates + outer * a->count * pitch + j * a->bytes;
+  char *out = w->out + begin;
   if (w->data != w->out)
-    for (size_t i = 0; i < a->dim; ++i)
-      memcpy(out + i * a->inner, w->data + (outer * a->dim + i) * a->inner + j, n * sizeof *out);
-  for (size_t i = 0; i < a->count; ++i) {
-    float *to = out + index_at(&a->indices, w->indices, i, a->dim) * a->inner;
-    const float *from = w->updates + (outer * a->count + i) * a->inner + j;
-    if (a->replace)
-      memcpy(to, from, n * sizeof *to);
-    else
-      w->kernels->binary[MILO_BINARY_add](to, to, from, n);
+    for (size_t i = 0; i < a->dim; ++i) memcpy(out + i * pitch, w->data + begin + i * pitch, wide);
+  for (size_t i = 0; i < a->count; ++i, from += pitch) {
+    char *to = out + index_at(&a->indices, w->indices, i, a->dim) * pitch;
+    if (a->replace) {
+      memcpy(to, from, wide);
+    } else {
+      float *sum = (float *)(void *)to;
+      w->kernels->binary[MILO_BINARY_add](sum, sum, (const float *)(const void *)from, n);
+    }
   }
 }
 
@@ -222,12 +226,15 @@ static milo_status run_scatter(const milo_cpu_run *run, const void *args) {
 
 bool milo_emit_scatter(milo_code *c, const milo_op *op) {
   const milo_value *data = milo_op_in(op, "data"), *indices = milo_op_in(op, "indices");
-  if (data->type.dtype != MILO_FP32 || milo_dtype_bits(indices->type.dtype) < 8) return false;
-  const bool replace = strcmp(milo_op_string(op, "mode"), "update") == 0;
-  if (!replace && strcmp(milo_op_string(op, "mode"), "add") != 0) return false;
+  if (milo_dtype_bits(data->type.dtype) < 8 || milo_dtype_bits(indices->type.dtype) < 8)
+    return false;
+  const char *mode = milo_op_string(op, "mode");
+  const bool replace = strcmp(mode, "update") == 0;
+  if (!replace && (strcmp(mode, "add") != 0 || data->type.dtype != MILO_FP32)) return false;
   const int axis = milo_op_axis(op, "axis", data->type.rank);
   scatter *a = MILO_NEW(&c->arena, scatter);
   a->replace = replace;
+  a->bytes = bytes_of(data->type.dtype);
   const milo_view vd = milo_code_view(c, data), vi = milo_code_view(c, indices);
   const milo_view vu = milo_code_in(c, op, "updates");
   a->op = op;
