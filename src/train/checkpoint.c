@@ -245,11 +245,29 @@ static milo_status extend(const milo_safetensors *file, uint64_t was, uint64_t n
       milo_safetensors_path(file), (unsigned long long)was, (unsigned long long)now);
 }
 
+// The names of what options number from 1.
+static void say_name(const char *option, char *text, size_t bytes) {
+  static const struct {
+    const char *option;
+    const char *names[4];
+  } table[] = {{"plan", {"fused", "dynamic", "static"}},
+               {"precision", {"fp32", "bf16", "fp16"}},
+               {"schedule", {"cosine", "linear", "constant", "wsd"}},
+               {"optimizer", {"adamw", "adam"}}};
+  const unsigned long number = strtoul(text, NULL, 10);
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    if (strcmp(table[i].option, option) == 0 && number >= 1 && number <= 4 &&
+        table[i].names[number - 1])
+      snprintf(text, bytes, "%s", table[i].names[number - 1]);
+}
+
 static milo_status differs(const milo_safetensors *file, const field *was, const field *now,
                            const char *name, milo_diag *diag) {
   char old_text[40], new_text[40];
   format(was, 6, old_text, sizeof old_text);
   format(now, 6, new_text, sizeof new_text);
+  say_name(name, old_text, sizeof old_text);
+  say_name(name, new_text, sizeof new_text);
   return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
                    "cannot resume from %s: %s was %s in that run and is %s now",
                    milo_safetensors_path(file), name, old_text, new_text);

@@ -24,6 +24,13 @@ for wrong in "--weights int4" "--weights bf16 --group 8" "--group 8" "--cache in
   "$milo" bench generate stories260K $wrong >out 2>err
   same "$wrong is refused" $? 2
 done
+for wrong in "--plan static" "--batch 4" "--seq 8" "--accumulate 2" "--precision fp16"; do
+  # shellcheck disable=SC2086
+  "$milo" bench generate stories260K --steps 1 $wrong >out 2>err
+  same "$wrong of generate is refused" $? 2
+done
+"$milo" bench train stories260K --prompt 4 --steps 1 >out 2>err
+same "--prompt of training is refused" $? 2
 "$milo" bench train stories260K --weights bf16 >out 2>err
 same "--weights of training is refused" $? 2
 "$milo" bench generate stories260K --weights int8 --group 7 >out 2>err

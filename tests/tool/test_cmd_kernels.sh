@@ -55,5 +55,7 @@ refuse 1 "no model or description file named 'none'" kernels none --plan static
 refuse 1 "layer 3 is not there: layers are numbered from 0 to 2" kernels tiny.json --layer 3
 refuse 1 "seq is 33, expected 1 to 32" kernels tiny.json --plan static --seq 33
 refuse 1 "fp32 or fp16, not in bf16" kernels tiny.json --plan dynamic --precision bf16
+refuse 1 "'l0' holds files already" kernels run --plan static --layer 1 -o l0
+check "with --force" "$milo" kernels run --plan static --layer 1 -o l0 --force
 refuse 1 "cannot make 'tiny.json/x'" kernels tiny.json --plan dynamic -o tiny.json/x
 exit $failed

@@ -27,7 +27,7 @@ check "their first part" "$milo" "${other[@]}" --out others --stop-after 3
 check "goes on with them" "$milo" "${run[@]}" --out others --resume
 check "to the same files" diff -r other others
 check "the rate stands, then falls" test "$(grep -c '"lr":0.01,' other/metrics.jsonl)" = 5
-refuse 1 "schedule was 4 in that run and is 2 now" \
+refuse 1 "schedule was wsd in that run and is linear now" \
   "${run[@]}" --out others --resume --schedule linear
 check "other weights than normal ones" "$milo" "${run[@]}" --steps 1 --random normal --out normal
 check "begin elsewhere" bash -c "! cmp -s normal/model.bin other/model.bin"
@@ -82,6 +82,9 @@ json "their mean is the loss" \
   __import__('array').array('f', open('losses.npy', 'rb').read()[-480 * 4:]))"
 check "losses on standard output" sh -c '"$1" eval whole --data stories.txt --max-tokens 500 \
   --losses - >out.npy 2>said && cmp out.npy losses.npy && grep -q "^loss " said' - "$milo"
+refuse 2 "--losses would replace what --data reads" eval whole --data stories.txt --losses stories.txt
+refuse 2 "--losses would replace the model" eval whole/model.bin --tokenizer whole/tokenizer.bin \
+  --data stories.txt --losses whole/model.bin
 refuse 1 "no/losses.npy" eval whole --data stories.txt --max-tokens 50 --losses no/losses.npy
 check "eval of tokens" "$milo" eval whole/model.bin --data stories.tokens --max-tokens 500 --json
 sed 's/, "seconds.*//' "$out" >tokens.json

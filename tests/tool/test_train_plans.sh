@@ -47,12 +47,26 @@ refuse 2 "--task is regression, not 'chess'" train --task chess
 refuse 2 "takes no --data" train --task regression --data stories.txt
 refuse 1 "the kernels of the plans static and dynamic" train --task regression --plan fused
 refuse 2 "--plan is fused, dynamic or static, not 'stat'" "${run[@]}" --plan stat --out none
+# A signal at any place, also where one process takes the other's, ends the run, not one of its processes.
+for wait in 0.3 0.37 0.44; do
+  "$milo" "${run[@]}" --steps 100000 --plan static --compile-budget 15 --out ended --force >"$out" 2>"$err" &
+  pid=$!
+  sleep $wait
+  kill -INT $pid
+  (sleep 20; kill -KILL $pid) 2>/dev/null &
+  killer=$!
+  wait $pid
+  code=$?
+  kill $killer 2>/dev/null
+  check "Ctrl-C after $wait s ends it with 130, not $code" test $code = 130
+done
+
 refuse 2 "--compile-budget needs --out" "${run[@]}" --plan static --compile-budget 40
 refuse 2 "--compile-budget is at least 1" "${run[@]}" --plan static --compile-budget 0 --out none
 refuse 2 "--compile-budget needs files" train --data - --plan static --compile-budget 40 --out none
 refuse 1 "14 is less than one step needs: 15 programs" \
   "${run[@]}" --plan static --compile-budget 14 --out static --force
-refuse 1 "plan was 3 in that run and is 1 now" "${run[@]}" --plan fused --out static --resume
+refuse 1 "plan was static in that run and is fused now" "${run[@]}" --plan fused --out static --resume
 refuse 1 "fp32 or fp16, not in bf16" "${run[@]}" --plan dynamic --precision bf16 --out static --force
 check "nothing was made" test ! -e none
 exit $failed

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data.h"
 #include "progress.h"
 
 enum { MAX_THREADS = 1024 };
@@ -234,6 +235,13 @@ bool options_parse(const command *cmd, const option *options, common_options *co
     }
     if (path != argv[i]) argv[i] = standard_input;
   }
+  for (const option *out = options; out->name != NULL; out++)
+    for (const option *in = options; in->name != NULL; in++)
+      if (out->kind == OPTION_OUTPUT && in->kind == OPTION_INPUT &&
+          same_file(*(const char **)out->target, *(const char **)in->target)) {
+        *out_exit = usage_error(cmd, "%s would replace what %s reads", out->name, in->name);
+        return false;
+      }
   if (common->quiet) be_quiet();
   *out_args = args;
   return common_are_usable(cmd, common, out_exit);

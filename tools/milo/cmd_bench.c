@@ -133,13 +133,8 @@ int cmd_bench(int argc, char **argv) {
       "  milo bench generate stories110M --weights int8 --prompt 64 --steps 200 --json\n",
       2,
       2};
-  request r = {.device = "cpu",
-               .precision = "fp32",
-               .plan_name = "fused",
-               .batch = 8,
-               .steps = UNSET,
-               .accumulate = 1};
-  generate_bench g = {.prompt = 64};
+  request r = {.device = "cpu", .batch = UNSET, .seq = UNSET, .steps = UNSET, .accumulate = UNSET};
+  generate_bench g = {.prompt = UNSET};
   const option options[] = {
       {"--batch", "-b", OPTION_COUNT, &r.batch, "B", "sequences a step (default 8)"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
@@ -161,7 +156,17 @@ int cmd_bench(int argc, char **argv) {
   const bool generates = strcmp(argv[0], "generate") == 0;
   if (!generates && strcmp(argv[0], "train") != 0)
     return usage_error(&cmd, "'%s' cannot be timed, only train and generate", argv[0]);
+  if (generates &&
+      (r.batch != UNSET || r.seq != UNSET || r.accumulate != UNSET || r.precision || r.plan_name))
+    return usage_error(&cmd, "--batch, --seq, --accumulate, --precision and --plan go with train");
+  if (!generates && g.prompt != UNSET) return usage_error(&cmd, "--prompt goes with generate");
   if (r.steps == UNSET) r.steps = generates ? 100 : 3;
+  if (r.batch == UNSET) r.batch = 8;
+  if (r.seq == UNSET) r.seq = 0;
+  if (r.accumulate == UNSET) r.accumulate = 1;
+  if (!r.precision) r.precision = "fp32";
+  if (!r.plan_name) r.plan_name = "fused";
+  if (g.prompt == UNSET) g.prompt = 64;
   if (!g.prompt || g.prompt > 1000000)
     return usage_error(&cmd, "--prompt is a whole number from 1 to 1000000");
   if (storage_problem(&g.storage)) return usage_error(&cmd, "%s", storage_problem(&g.storage));

@@ -113,6 +113,8 @@ int cmd_eval(int argc, char **argv) {
     return usage_error(&cmd, "%s is at least 1", r.seq == 0 ? "--seq" : "--max-tokens");
   if (storage_problem(&r.storage)) return usage_error(&cmd, "%s", storage_problem(&r.storage));
   r.model = argv[0];
+  if (same_file(r.losses, r.model))
+    return usage_error(&cmd, "--losses would replace the model that is read");
   r.json = common.json;
   milo_ctx *ctx = open_ctx(&common);
   if (!ctx) return EXIT_FAILED;

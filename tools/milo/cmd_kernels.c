@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // milo kernels: the programs that a plan cuts a training step into, as a table and as files.
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 typedef struct request {
   const char *model, *plan, *precision, *dir;
   uint64_t seq, batch, layer, seed;
-  bool blocks, json;
+  bool blocks, json, force;
 } request;
 
 typedef struct printer {
@@ -130,9 +131,21 @@ static milo_status open_model(const request *r, milo_ctx *ctx, milo_model_config
   return milo_model_create(ctx, config, r->seed, out_model);
 }
 
-static int make_folder(const char *dir) {
-  if (mkdir(dir, 0777) == 0 || errno == EEXIST) return EXIT_OK;
-  return fail_text("cannot make '%s': %s", dir, strerror(errno));
+static int make_folder(const char *dir, bool force) {
+  if (mkdir(dir, 0777) == 0) return EXIT_OK;
+  if (errno != EEXIST) return fail_text("cannot make '%s': %s", dir, strerror(errno));
+  if (force) return EXIT_OK;
+  DIR *folder = opendir(dir);
+  if (!folder) return fail_text("cannot read '%s': %s", dir, strerror(errno));
+  const struct dirent *entry;
+  do entry = readdir(folder);
+  while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+  closedir(folder);
+  if (!entry) return EXIT_OK;
+  return fail_text(
+      "'%s' holds files already\nanother folder keeps plans and layers apart; --force "
+      "writes among them",
+      dir);
 }
 
 static int list(const request *r, milo_ctx *ctx, milo_plan_list_options *options) {
@@ -141,7 +154,7 @@ static int list(const request *r, milo_ctx *ctx, milo_plan_list_options *options
   printer to = {.request = r, .ctx = ctx};
   milo_status status = open_model(r, ctx, &config, &model);
   int code = status == MILO_OK ? EXIT_OK : fail_with(ctx, status);
-  if (code == EXIT_OK && r->dir) code = make_folder(r->dir);
+  if (code == EXIT_OK && r->dir) code = make_folder(r->dir, r->force);
   if (code == EXIT_OK) {
     options->model = r->dir ? model : NULL;
     options->each = each;
@@ -179,6 +192,7 @@ int cmd_kernels(int argc, char **argv) {
       {"--blocks", NULL, OPTION_FLAG, &r.blocks, NULL,
        "building blocks of the plans dynamic and static instead"},
       {"--output", "-o", OPTION_STRING, &r.dir, "DIR", "folder for texts and weight files"},
+      {"--force", "-f", OPTION_FLAG, &r.force, NULL, "write into a folder that holds files"},
       {"--seq", NULL, OPTION_COUNT, &r.seq, "S", "tokens a sequence (default: the model's)"},
       {"--batch", "-b", OPTION_COUNT, &r.batch, "B", "sequences, of the plan fused (default 1)"},
       {"--precision", NULL, OPTION_STRING, &r.precision, "P",

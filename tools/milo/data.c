@@ -98,9 +98,10 @@ char *folder_of(const char *path) {
 
 bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 
-static bool same_file(const char *a, const char *b) {
+bool same_file(const char *a, const char *b) {
   struct stat x, y;
-  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+  return a && b && stat(a, &x) == 0 && S_ISREG(x.st_mode) && stat(b, &y) == 0 &&
+         x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 int refuse_replacing(const char *dir, const char *const *names, const char *const *given) {

@@ -30,6 +30,8 @@ char *join_path(const char *dir, const char *name);
 // NULL if memory is short.
 char *folder_of(const char *path);
 bool file_exists(const char *path);
+// Both name the same regular file; NULL names none.
+bool same_file(const char *a, const char *b);
 // Refuses, with a message, a folder in which a file of one of these names (the list ends with NULL)
 // would be replaced; given: files that are read from there anyway, NULL or ending with NULL.
 int refuse_replacing(const char *dir, const char *const *names, const char *const *given);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "progress.h"
+
 #define AGAIN "MILO_STARTED_AGAIN"
 
 int read_plan(const command *cmd, const char *text, milo_train_plan *out) {
@@ -35,6 +37,12 @@ bool was_started_again(void) {
 
 int start_again(void) {
   fflush(NULL);
+  // A signal from here on waits for the new process, which hears it in stop_on_signal.
+  hold_signals();
+  if (stop_requested()) {
+    note("stopped; --resume goes on");
+    return EXIT_STOPPED;
+  }
   if (command_line == NULL || setenv(AGAIN, "1", 1) != 0) return fail_text("out of memory");
   execv("/proc/self/exe", command_line);
   execvp(command_line[0], command_line);  // systems without /proc

@@ -175,8 +175,18 @@ static void on_signal(int signal_number) {
   answer("\n");
 }
 
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+static void mask_signals(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(&set, signals[i]);
+  sigprocmask(how, &set, NULL);
+}
+
+void hold_signals(void) { mask_signals(SIG_BLOCK); }
+
 void stop_on_signal(const char *text) {
-  static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   stop_answer = text;
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
   sigemptyset(&action.sa_mask);
@@ -187,6 +197,7 @@ void stop_on_signal(const char *text) {
       continue;
     sigaction(signals[i], &action, NULL);
   }
+  mask_signals(SIG_UNBLOCK);
 }
 
 bool stop_requested(void) { return stopping != 0; }

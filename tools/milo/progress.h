@@ -46,6 +46,8 @@ void stop_on_signal(const char *answer);
 #define STOPPING "stopping; again to quit now"
 #define STOPPING_AFTER_STEP "stopping after this step; again to quit now"
 bool stop_requested(void);
+// Signals wait until stop_on_signal, in a process that takes this one's place too.
+void hold_signals(void);
 bool stop_asked(void *user);  // the same, as the library asks
 
 #endif
