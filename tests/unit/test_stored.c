@@ -70,6 +70,12 @@ static bool fits(int variant, const form *f) { return variant < 2 || f->group < 
 
 // ---- quantisation ----
 
+static double greatest(const float *x, size_t count) {
+  float most = 0;
+  for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(x[i]));
+  return (double)most;
+}
+
 static void test_quantize(void) {
   static float w[5 * 97];
   static int8_t q[5 * 97];
@@ -82,9 +88,7 @@ static void test_quantize(void) {
     const size_t group = groups[k];
     CHECK(milo_stored_quantize(w, 5, 97, group, q, scales));
     for (size_t i = 0; i < 5 * 97; i++) {
-      double most = 0;
-      const size_t first = i / group * group;
-      for (size_t j = first; j < first + group; j++) most = fmax(most, fabs((double)w[j]));
+      const double most = greatest(w + i / group * group, group);
       const double got = (double)q[i] * (double)scales[i / group];
       if (!CHECK(fabs(got - (double)w[i]) <= most / 254 * (1 + 1e-5))) return;
       if (!CHECK(q[i] >= -127)) return;
@@ -121,9 +125,7 @@ static void check_weights(const milo_model *was, const milo_model *is, const for
       const size_t n = milo_type_elements(&type);
       const size_t group = f->group ? f->group : (size_t)type.dims[type.rank - 1];
       for (size_t i = 0; i < n; i++) {
-        double most = 0;
-        for (size_t k = i / group * group; k < (i / group + 1) * group; k++)
-          most = fmax(most, fabs((double)a[k]));
+        const double most = greatest(a + i / group * group, group);
         const double least = type.rank == 2 ? bound(f, (double)a[i], most) : 0;
         if (!CHECK(fabs((double)a[i] - (double)b[i]) <= least)) break;
       }
