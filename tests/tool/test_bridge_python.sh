@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # libane_bridge from Python, and that it exports nothing but its own names.
 set -u
 case $(uname) in

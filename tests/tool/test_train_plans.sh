@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# ctest: LABELS native
 # milo train --plan: the three plans from the command line; a compile budget that ends processes,
 # with the files of a run that needed one.
 . "${MILO_SOURCE:?}/tests/tool/checks.sh"

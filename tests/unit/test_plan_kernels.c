@@ -380,6 +380,7 @@ static void test_surfaces_are_bounded(void) {
   milo_surface_destroy(&s);
   milo_surface_destroy(&t);
   milo_device_close(device);
+  milo_diag_deinit(&diag);
 }
 
 int main(void) {
