@@ -140,7 +140,7 @@ signalled INT '[ -s "$err" ] && sleep 2' "$milo" train --data data.u16 --model l
 clean "Ctrl-C in a long evaluation" 130 "training was stopped after step 1 of 3, the state is saved"
 [ $SECONDS -lt 40 ] || bad "stopping took $SECONDS seconds"
 # A second signal ends it whatever it does.
-signalled INT '[ -s "$err" ] && sleep 1 && kill -INT $pid && kill -INT $pid; true' \
+signalled INT '[ -s "$err" ] && sleep 1 && { kill -INT $pid; kill -INT $pid; true; }' \
   "${long[@]}" --accumulate 5000 --steps 3
 [ $code = 130 ] || bad "a second Ctrl-C (exit code $code)"
 
