@@ -63,6 +63,18 @@ static milo_status check_free(const milo_model_form *form, const char *path, mil
   return status;
 }
 
+// A folder has one model: of two, readers would take the one of the form that they know first.
+static milo_status check_alone(const milo_model_form *form, const char *path, milo_diag *diag) {
+  const milo_model_form *there = NULL;
+  if (!form->files || milo_hf_is_file_name(path) || !milo_file_is_dir(path)) return MILO_OK;
+  const milo_status status = milo_model_form_of(path, NULL, &there);
+  if (status == MILO_ERR_NOT_FOUND || (status == MILO_OK && there == form)) return MILO_OK;
+  if (status != MILO_OK) return milo_model_form_of(path, diag, &there);
+  return milo_fail(diag, MILO_NO_LOC, MILO_ERR_INVALID,
+                   "'%s' holds a model of another form: %s\nwrite to another folder", path,
+                   there->text);
+}
+
 // The tokenizer goes with the model from folder to folder, where none is in its place.
 static milo_status copy_tokenizer(const char *from, const char *path, bool force, milo_diag *diag) {
   if (!milo_file_is_dir(from) || !milo_file_is_dir(path)) return MILO_OK;
@@ -89,6 +101,7 @@ milo_status milo_convert(milo_ctx *ctx, const char *from, const char *path,
   if (out_result) *out_result = (milo_convert_result){0};
   MILO_TRY(milo_take_options(milo_convert_options, given, diag, &options));
   MILO_TRY(find_target(options.to, path, diag, &target));
+  MILO_TRY(check_alone(target, path, diag));
   if (!options.force) MILO_TRY(check_free(target, path, diag));
   const milo_model_form *source = NULL;
   MILO_TRY(milo_model_form_of(from, diag, &source));

@@ -41,6 +41,11 @@ check "to the same weights" cmp whole/model.bin rest/model.bin
 refuse 1 "hf/config.json' is there and would be replaced: --force" convert run hf
 refuse 1 "back.bin' is there and would be replaced: --force" convert run back.bin
 refuse 1 "does not say what is to be written" convert run x.txt
+refuse 1 "holds a model of another form: a folder of Milo's" convert run run --to hf
+refuse 1 "holds a model of another form: a folder of Milo's" convert hf run --to hf --force
+refuse 1 "holds a model of another form: a folder of Hugging Face's" convert run hf --to milo
+"$milo" tokenize train stories.txt --vocab 340 -o large.tok >/dev/null
+refuse 1 "it is of another model" generate run --tokenizer large.tok --steps 4
 refuse 2 "there is no form 'gguf'" convert run x --to gguf
 refuse 2 "an argument is missing" convert run
 refuse 1 "No such file" convert missing x.bin

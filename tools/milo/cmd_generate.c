@@ -249,7 +249,14 @@ int cmd_generate(int argc, char **argv) {
   milo_tokenizer *tokenizer = NULL;
   milo_status status = load_model(ctx, r.model, &r.storage, &model);
   if (status == MILO_OK) status = find_tokenizer(ctx, r.tokenizer, r.model, &tokenizer);
-  if (status == MILO_OK && !tokenizer && (!(r.ids || r.json) || r.prompt[0])) {
+  milo_model_config config = MILO_OPTIONS_INIT(milo_model_config);
+  if (status == MILO_OK) milo_model_get_config(model, &config);
+  if (status == MILO_OK && tokenizer && (int64_t)milo_tokenizer_vocab(tokenizer) > config.vocab) {
+    code = fail_text(
+        "the tokenizer has %zu tokens, the model's vocabulary %lld: it is of another "
+        "model",
+        milo_tokenizer_vocab(tokenizer), (long long)config.vocab);
+  } else if (status == MILO_OK && !tokenizer && (!(r.ids || r.json) || r.prompt[0])) {
     code = usage_error(&cmd, "--tokenizer FILE is needed to read a prompt and to write text");
   } else {
     code = status == MILO_OK ? run(&r, ctx, model, tokenizer) : fail_with(ctx, status);
